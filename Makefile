@@ -1,0 +1,45 @@
+# One profile, one target folder, one environment (scripts/env.sh): RocksDB is compiled once.
+
+# Where `make run` keeps its data.
+DATA ?= $(HOME)/.local/share/drystone
+# More arguments for the program that the target runs, for example: make test ARGS="-E 'package(drystone-kv)'"
+ARGS ?=
+
+ENV := scripts/env.sh
+CARGO_FLAGS := --release --ignore-rust-version --workspace
+NEXTEST_FLAGS := --cargo-profile release --ignore-rust-version --workspace
+
+.DEFAULT_GOAL := help
+# Cargo shares the work out itself; two set-ups at once would fight over apt's lock.
+.NOTPARALLEL:
+.PHONY: help run build test soak bench lint setup-build setup-test setup-lint
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'DATA=DIR   where `make run` keeps its data (now $(DATA))'
+	@echo 'ARGS="…"   more arguments: of `drystone up` (run), of cargo nextest (test, soak), of cargo bench (bench)'
+
+run: build ## install what is missing, build, and start a whole Drystone on this machine
+	@mkdir -p '$(DATA)'
+	@exec $(ENV) sh -c 'exec "$$DRYSTONE_BIN_DIR/drystone" up --data "$$@"' run '$(DATA)' $(ARGS)
+
+build: setup-build ## build the release binaries drystone and drystone-node
+	@$(ENV) cargo build $(CARGO_FLAGS) --bins
+	@$(ENV) sh -c 'echo "built $$CARGO_TARGET_DIR/release/drystone and drystone-node"'
+
+test: setup-test build ## install what is missing, build, and run every test
+	@$(ENV) cargo nextest run $(NEXTEST_FLAGS) $(ARGS)
+
+soak: setup-test build ## run the heavy tests with heavier figures, one at a time, output shown
+	@DRYSTONE_SOAK=1 $(ENV) cargo nextest run $(NEXTEST_FLAGS) --profile soak $(ARGS)
+
+bench: setup-build ## run the micro-benchmarks
+	@$(ENV) cargo bench --profile release --ignore-rust-version --workspace --benches $(ARGS)
+
+lint: setup-lint ## check the formatting, then clippy with every warning an error
+	@$(ENV) cargo fmt --all --check
+	@$(ENV) cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+setup-build setup-test setup-lint: setup-%:
+	@$(ENV) scripts/setup.sh $*

@@ -1,0 +1,189 @@
+//! The configuration: `drystone.toml`, then `DRYSTONE_*` variables, then flags; the later wins.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ::gateway::admin::backup::ROOT_KEYS;
+use ::gateway::admin::sigv4::Credentials;
+use ::gateway::config::{Config, Period};
+use serde::Deserialize;
+use types::GeometryName;
+use zeroize::Zeroizing;
+
+use crate::error::CliError;
+
+/// The configuration in the data folder.
+const FILE: &str = "drystone.toml";
+/// The log in the data folder.
+const LOG: &str = "drystone.log";
+
+/// Where the data is, and what replaces fields of `drystone.toml`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Settings {
+    /// The data folder: catalog, keys, log. Made if it is not there.
+    #[arg(long, env = "DRYSTONE_DATA", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The configuration [default: drystone.toml in the data folder, if there is one]
+    #[arg(long, env = "DRYSTONE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where S3 clients connect [default: 127.0.0.1:9000]
+    #[arg(long, env = "DRYSTONE_S3_ADDR", value_name = "ADDR")]
+    s3_addr: Option<SocketAddr>,
+    /// Where the admin API listens [default: 127.0.0.1:9001]
+    #[arg(long, env = "DRYSTONE_ADMIN_ADDR", value_name = "ADDR")]
+    admin_addr: Option<SocketAddr>,
+    /// Where nodes connect [default: 127.0.0.1:9100]
+    #[arg(long, env = "DRYSTONE_NODE_ADDR", value_name = "ADDR")]
+    node_addr: Option<SocketAddr>,
+    /// The addresses (host:port) that invites name, separated by commas [default: --node-addr]
+    #[arg(long, env = "DRYSTONE_NODE_PUBLIC", value_name = "HOST:PORT", value_delimiter = ',')]
+    node_public: Vec<String>,
+    /// The region that S3 clients name.
+    #[arg(long, env = "DRYSTONE_REGION", value_name = "NAME")]
+    region: Option<String>,
+    /// Serve buckets also as BUCKET.DOMAIN (virtual-host style).
+    #[arg(long, env = "DRYSTONE_DOMAIN", value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// How new objects are coded: local, home or wide.
+    #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
+    geometry: Option<GeometryName>,
+    /// How long a download may run on after its object was deleted, such as 6h.
+    #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
+    read_grace: Option<Period>,
+    /// How long a node may be away before its shards are rebuilt on others, such as 24h.
+    #[arg(long, env = "DRYSTONE_NODE_LOST_AFTER", value_name = "TIME")]
+    node_lost_after: Option<Period>,
+    /// How often to look for work to repair and collect, such as 10s.
+    #[arg(long, env = "DRYSTONE_UPKEEP_INTERVAL", value_name = "TIME")]
+    upkeep_interval: Option<Period>,
+    /// How often to compare each node's inventory with the catalog, such as 6h.
+    #[arg(long, env = "DRYSTONE_RECONCILE_INTERVAL", value_name = "TIME")]
+    reconcile_interval: Option<Period>,
+    /// The log file [default: drystone.log in the data folder]
+    #[arg(long, env = "DRYSTONE_LOG_FILE", value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The configuration with every override applied.
+    pub(crate) fn load(&self) -> Result<Config, CliError> {
+        let text = self.text()?;
+        let mut config: Config = toml::from_str(&text)
+            .map_err(|error| CliError::Usage(format!("{}: {error}", self.path().display())))?;
+        set(&mut config.s3_addr, self.s3_addr);
+        set(&mut config.admin_addr, self.admin_addr);
+        set(&mut config.node_addr, self.node_addr);
+        set(&mut config.region, self.region.clone());
+        set(&mut config.geometry, self.geometry);
+        set(&mut config.read_grace, self.read_grace);
+        set(&mut config.node_lost_after, self.node_lost_after);
+        set(&mut config.upkeep_interval, self.upkeep_interval);
+        set(&mut config.reconcile_interval, self.reconcile_interval);
+        if !self.node_public.is_empty() {
+            config.node_public.clone_from(&self.node_public);
+        }
+        config.domain = self.domain.clone().or(config.domain);
+        config.log = self.log.clone().or(config.log);
+        Ok(config)
+    }
+
+    /// Where the log goes.
+    pub(crate) fn log_file(&self, config: &Config) -> PathBuf {
+        config.log.clone().unwrap_or_else(|| self.data.join(LOG))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| self.data.join(FILE))
+    }
+
+    fn text(&self) -> Result<String, CliError> {
+        let path = self.path();
+        match std::fs::read_to_string(&path) {
+            // Only a file that was asked for by name must be there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.config.is_none() => Ok(String::new()),
+            text => text.map_err(CliError::io(path)),
+        }
+    }
+}
+
+/// The root account's keys in a data folder.
+pub(crate) fn stored_root_keys(data: &Path) -> Result<Credentials, CliError> {
+    #[derive(Deserialize)]
+    struct RootKeys {
+        access_key: String,
+        secret_key: String,
+    }
+    let path = data.join(ROOT_KEYS);
+    let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(CliError::io(&path))?;
+    // The parser's message would quote the secret.
+    let keys: RootKeys =
+        toml::from_str(&text).map_err(|_| CliError::Usage(format!("{} holds no keys", path.display())))?;
+    Ok(Credentials { access_key: keys.access_key, secret_key: Zeroizing::new(keys.secret_key) })
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(data: &Path) -> Settings {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let data = data.to_str().expect("text");
+        let line = ["drystone", "--data", data, "--s3-addr", "127.0.0.1:1234", "--read-grace", "1s"];
+        <Line as clap::Parser>::parse_from(line).settings
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = "s3_addr = \"127.0.0.1:1\"\nadmin_addr = \"127.0.0.1:2\"\nread_grace = \"5h\"\n";
+        std::fs::write(dir.path().join(FILE), file).expect("written");
+        let config = settings(dir.path()).load().expect("a configuration");
+        assert_eq!(config.s3_addr.port(), 1234);
+        assert_eq!(config.read_grace, "1s".parse().expect("a period"));
+        assert_eq!(config.admin_addr.port(), 2);
+        assert_eq!(config.node_addr, Config::default().node_addr);
+    }
+
+    #[test]
+    fn a_file_is_needed_only_if_it_was_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(dir.path());
+        assert!(settings.load().is_ok());
+        settings.config = Some(dir.path().join("other.toml"));
+        assert!(matches!(settings.load(), Err(CliError::Io { .. })));
+    }
+
+    #[test]
+    fn a_typing_error_in_the_file_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join(FILE), "s3_adr = \"127.0.0.1:1\"\n").expect("written");
+        let error = settings(dir.path()).load().expect_err("a typing error");
+        assert!(error.to_string().contains("s3_adr"), "{error}");
+        assert_eq!(error.exit_status(), 2);
+    }
+
+    #[test]
+    fn stored_root_keys_are_found_and_a_damaged_file_is_not_quoted() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let none = stored_root_keys(dir.path()).expect_err("no keys");
+        assert!(matches!(none, CliError::Io { .. }));
+        let file = dir.path().join(ROOT_KEYS);
+        std::fs::write(&file, "access_key = \"DSABC\"\nsecret_key = \"hush-hush\"\n").expect("written");
+        let keys = stored_root_keys(dir.path()).expect("keys");
+        assert_eq!((keys.access_key.as_str(), keys.secret_key.as_str()), ("DSABC", "hush-hush"));
+        std::fs::write(&file, "secret_key = hush-hush").expect("written");
+        let error = stored_root_keys(dir.path()).expect_err("damaged").with_causes();
+        assert!(!error.contains("hush"), "{error}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The operator's door: a small REST API under `/admin/v1`, and what watchers ask (`/livez`, `/readyz`, `/metrics`).
+//!
+//! ```text
+//! watchers ─▶ health                                     unsigned, reveals nothing of anybody
+//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · nodes · invites · durability · backup · fsck
+//! ```
+//!
+//! Only [`auth`] can make an `Operator`, and every handler behind it demands one: a route that was mounted in front of the check
+//! answers 500 instead of obeying a stranger. What the API offers is written down in `openapi.json`, which it serves too.
+
+mod accounts;
+mod auth;
+pub mod backup;
+mod durability;
+mod error;
+mod health;
+pub mod metrics;
+mod nodes;
+pub mod secrets;
+pub mod sigv4;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::metrics_exporter_prometheus::PrometheusHandle;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use metadata::Catalog;
+use protocol::invite::Token;
+use seal::Keyring;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use types::GeometryName;
+use types::clock::SharedClock;
+
+pub use error::ApiError;
+
+use crate::http::{Limits, serve as serve_http};
+use crate::nodes::Nodes;
+
+/// The SigV4 service that admin requests are signed for.
+pub const SERVICE: &str = "drystone";
+
+/// Words invites: knows where nodes should dial and which root they pin.
+pub trait Invites: Send + Sync + 'static {
+    /// The invite around `token`, as one printable word.
+    fn make(&self, token: Token) -> String;
+}
+
+/// What the admin API works with.
+#[derive(Clone)]
+pub struct AdminParts {
+    /// Accounts, nodes, groups, garbage.
+    pub catalog: Catalog,
+    /// Seals the secrets of access keys.
+    pub keyring: Arc<Keyring>,
+    /// Who is online.
+    pub nodes: Arc<Nodes>,
+    /// Words invites.
+    pub invites: Arc<dyn Invites>,
+    /// The geometry that must be writable for the gateway to call itself ready.
+    pub geometry: GeometryName,
+    /// Tells the time to signatures and records.
+    pub clock: SharedClock,
+    /// When the gateway started.
+    pub started: Instant,
+    /// Where keyring and operator's keys lie, for backups.
+    pub data_dir: PathBuf,
+    /// Renders the process's metrics.
+    pub metrics: PrometheusHandle,
+}
+
+/// Serves the admin API until `shutdown`, and keeps the metrics from growing meanwhile.
+pub async fn serve(listener: TcpListener, parts: AdminParts, shutdown: CancellationToken) {
+    let upkeep = metrics::upkeep(parts.metrics.clone());
+    tokio::select! {
+        () = serve_http(listener, router(parts), Limits::admin(), shutdown) => {}
+        () = upkeep => {}
+    }
+}
+
+/// Every route of the admin door.
+pub fn router(parts: AdminParts) -> Router {
+    let parts = Arc::new(parts);
+    let signed = Router::new()
+        .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/admin/v1/keys", post(accounts::create_key))
+        .route("/admin/v1/nodes", get(nodes::list))
+        .route("/admin/v1/nodes/{id}/lost", post(nodes::lost))
+        .route("/admin/v1/invites", post(nodes::invite).delete(nodes::revoke))
+        .route("/admin/v1/durability", get(durability::show))
+        .route("/admin/v1/fsck", post(durability::fsck))
+        .route("/admin/v1/backup", post(backup::handle))
+        .route("/admin/v1/openapi.json", get(health::openapi))
+        .fallback(health::unknown)
+        .method_not_allowed_fallback(health::wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&parts), auth::check));
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .merge(signed)
+        .with_state(parts)
+}
+
+#[cfg(test)]
+mod tests;

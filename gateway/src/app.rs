@@ -1,0 +1,404 @@
+//! The only file that knows everything: opens, wires, drains.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kv::rocks::{Rocks, RocksOptions, RocksShared};
+use kv::{Kv, KvError};
+use metadata::records::{Account, SessionState};
+use metadata::{Catalog, CatalogError, schema};
+use protocol::dial::Address;
+use protocol::identity::ClusterId;
+use protocol::invite::{Invite, Token};
+use protocol::tls::GatewayTls;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::clock::SharedClock;
+use types::{AccountId, Clock, MIB, SystemClock};
+use zeroize::Zeroizing;
+
+use crate::admin::{self, AdminParts, Invites, secrets};
+use crate::config::Config;
+use crate::get::Reader;
+use crate::get::stream::ReadAhead;
+use crate::http::{self, BindError, Limits};
+use crate::nodes::Nodes;
+use crate::nodes::gate::Gate;
+use crate::operator::{self, Operator, OperatorError};
+use crate::put::Writer;
+use crate::put::place::Placer;
+use crate::put::scatter::Pending;
+use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
+use crate::session::Session;
+use crate::upkeep::{Upkeep, UpkeepSettings};
+
+/// Read-ahead of all GETs together, beyond what each starts with.
+const READ_AHEAD: u64 = 96 * MIB;
+/// How long invites are good for.
+const INVITE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a stopping gateway waits for the stragglers of acknowledged writes.
+const STRAGGLER_WAIT: Duration = Duration::from_secs(5);
+/// The root account.
+const ROOT_ACCOUNT: &str = "root";
+/// The file that two gateways on one data folder fight for.
+const LOCK: &str = "drystone.lock";
+/// The root account's access key.
+const ROOT_KEYS: &str = "root.toml";
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Another process uses the data folder.
+    #[error("{0} is in use by another drystone process")]
+    InUse(PathBuf),
+    /// A file.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The root keys' file cannot be read, or the keys in the environment will not do.
+    #[error("the root keys: {0}")]
+    RootKeys(String),
+    /// The operator's keys.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The engine.
+    #[error("the catalog: {0}")]
+    Engine(#[from] KvError),
+    /// The catalog.
+    #[error("the catalog: {0}")]
+    Catalog(#[from] CatalogError),
+    /// A port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS towards the nodes.
+    #[error("the node door: {0}")]
+    Link(#[from] protocol::LinkError),
+    /// An address that nodes are told to dial.
+    #[error("{0:?} is not host:port")]
+    Address(String),
+    /// The S3 surface.
+    #[error(transparent)]
+    S3(#[from] S3SetupError),
+    /// Placement could not read its groups.
+    #[error("placement: {0}")]
+    Placement(#[from] crate::put::PutError),
+}
+
+/// A running gateway.
+pub struct App {
+    s3_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    node_addr: SocketAddr,
+    root: RootKeys,
+    catalog: Catalog,
+    engine: Arc<dyn Kv>,
+    nodes: Arc<Nodes>,
+    session: Arc<Session>,
+    pending: Arc<Pending>,
+    inviter: Arc<Inviter>,
+    /// Ends the S3 and admin doors; requests in flight are finished.
+    doors: CancellationToken,
+    /// Ends everything else.
+    stop: CancellationToken,
+    serving: TaskTracker,
+    tasks: TaskTracker,
+    _lock: File,
+}
+
+impl App {
+    /// Opens the data folder and starts serving.
+    ///
+    /// # Errors
+    /// [`AppError`], in words that say what to do.
+    pub async fn start(config: Config, data: PathBuf, shared: &RocksShared) -> Result<Self, AppError> {
+        let lock = lock(&data)?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let operator = Operator::open(&data, clock.now())?;
+        let keyring = Arc::new(operator.keyring);
+        let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
+        let admin_listener = http::bind(config.admin_addr, "--admin-addr")?;
+        let node_listener = http::bind(config.node_addr, "--node-addr")?;
+        let addr = |listener: &tokio::net::TcpListener| {
+            listener.local_addr().map_err(|source| AppError::Io { path: data.clone(), source })
+        };
+        let (s3_addr, admin_addr, node_addr) = (addr(&s3_listener)?, addr(&admin_listener)?, addr(&node_listener)?);
+
+        let options = RocksOptions::metadata(shared).with_families(schema::families());
+        let engine: Arc<dyn Kv> = Arc::new(Rocks::open(data.join(admin::backup::CATALOG), options).await?);
+        let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), config.read_grace.0);
+        let cluster = ClusterId(catalog.cluster_id().await?);
+        end_old_sessions(&catalog).await?;
+        catalog.unmark_buckets().await?;
+        let root = root_account(&catalog, &keyring, &data, &*clock).await?;
+        let session = Arc::new(Session::begin(&catalog, &format!("{}", std::process::id())).await?);
+
+        let nodes = Arc::new(Nodes::default());
+        let placer = Arc::new(Placer::new(catalog.clone(), Arc::clone(&nodes), Arc::clone(&clock)));
+        placer.refresh().await?;
+        let pending = Arc::new(Pending::default());
+        let writer = Writer {
+            catalog: catalog.clone(),
+            keyring: Arc::clone(&keyring),
+            nodes: Arc::clone(&nodes),
+            placer: Arc::clone(&placer),
+            session: Arc::clone(&session),
+            clock: Arc::clone(&clock),
+            pending: Arc::clone(&pending),
+        };
+        let budget = Arc::new(ReadAhead::new(READ_AHEAD));
+        let reader = Reader::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&nodes), budget);
+        let service = s3::service(S3Parts {
+            catalog: catalog.clone(),
+            writer,
+            reader,
+            keyring: Arc::clone(&keyring),
+            settings: S3Settings {
+                region: config.region.clone(),
+                domain: config.domain.clone(),
+                default_geometry: config.geometry,
+                classes: Vec::new(),
+            },
+        })?;
+
+        let gateways = gateways(&config, node_addr)?;
+        let inviter = Arc::new(Inviter { gateways: gateways.clone(), root: operator.root.public() });
+        let (doors, stop) = (CancellationToken::new(), CancellationToken::new());
+        let (serving, tasks) = (TaskTracker::new(), TaskTracker::new());
+        let gate = Gate {
+            catalog: catalog.clone(),
+            nodes: Arc::clone(&nodes),
+            tls: GatewayTls::new(&operator.link)?,
+            cluster,
+            gateways,
+            clock: Arc::clone(&clock),
+        };
+        tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
+        serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+        let parts = AdminParts {
+            catalog: catalog.clone(),
+            keyring: Arc::clone(&keyring),
+            nodes: Arc::clone(&nodes),
+            invites: Arc::clone(&inviter) as Arc<dyn Invites>,
+            geometry: config.geometry,
+            clock: Arc::clone(&clock),
+            started: Instant::now(),
+            data_dir: data.clone(),
+            metrics: admin::metrics::install(),
+        };
+        serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
+        let upkeep = Upkeep {
+            catalog: catalog.clone(),
+            nodes: Arc::clone(&nodes),
+            placer,
+            session: Arc::clone(&session),
+            keyring,
+            revision: Arc::new(operator.revision),
+            started: clock.now(),
+            clock,
+            settings: UpkeepSettings {
+                interval: config.upkeep_interval.0,
+                node_lost_after: config.node_lost_after.0,
+                reconcile_every: config.reconcile_interval.0,
+            },
+        };
+        upkeep.start(&tasks, &stop);
+        tracing::info!(%s3_addr, %admin_addr, %node_addr, session = session.id().0, "gateway started");
+        Ok(Self {
+            s3_addr,
+            admin_addr,
+            node_addr,
+            root,
+            catalog,
+            engine,
+            nodes,
+            session,
+            pending,
+            inviter,
+            doors,
+            stop,
+            serving,
+            tasks,
+            _lock: lock,
+        })
+    }
+
+    /// Where S3 is served.
+    #[must_use]
+    pub fn s3_addr(&self) -> SocketAddr {
+        self.s3_addr
+    }
+
+    /// Where the admin API is served.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Where nodes dial in.
+    #[must_use]
+    pub fn node_addr(&self) -> SocketAddr {
+        self.node_addr
+    }
+
+    /// The root account's access key and secret.
+    #[must_use]
+    pub fn root_keys(&self) -> (&str, &Zeroizing<String>) {
+        (&self.root.access_key, &self.root.secret_key)
+    }
+
+    /// A new invite, as one word.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn invite(&self) -> Result<String, CatalogError> {
+        let token = Token::random();
+        self.catalog.create_invite(token.digest(), INVITE_LIFE).await?;
+        Ok(self.inviter.make(token))
+    }
+
+    /// Resolves when the gateway stops by itself, because it lost its lease.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Finishes requests in flight, then stops everything and ends the session.
+    pub async fn stop(self) {
+        self.doors.cancel();
+        self.serving.close();
+        self.serving.wait().await;
+        if tokio::time::timeout(STRAGGLER_WAIT, self.pending.idle()).await.is_err() {
+            tracing::info!("some stragglers were left behind; repair will see to them");
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        for member in self.nodes.members() {
+            member.client().close();
+        }
+        if let Err(error) = self.session.end(&self.catalog).await {
+            tracing::warn!(%error, "the session could not be ended; the next start will");
+        }
+        self.engine.close().await;
+        tracing::info!("gateway stopped");
+    }
+}
+
+/// Words invites for this installation.
+struct Inviter {
+    gateways: Vec<Address>,
+    root: protocol::identity::PublicKey,
+}
+
+impl Invites for Inviter {
+    fn make(&self, token: Token) -> String {
+        Invite { gateways: self.gateways.clone(), root: self.root, token }.to_string()
+    }
+}
+
+/// The root account's key, as it lies in the data folder.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RootKeys {
+    access_key: String,
+    secret_key: Zeroizing<String>,
+}
+
+fn lock(data: &Path) -> Result<File, AppError> {
+    let path = data.join(LOCK);
+    let io = |source| AppError::Io { path: path.clone(), source };
+    fs::create_dir_all(data).map_err(io)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(AppError::InUse(data.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// This process has the data folder alone, so whoever held a session before is gone: what they did not finish is garbage.
+async fn end_old_sessions(catalog: &Catalog) -> Result<(), CatalogError> {
+    for (id, session) in catalog.sessions().await? {
+        if matches!(session.state, SessionState::Ended { .. }) {
+            continue;
+        }
+        catalog.end_session(id).await?;
+        let unfinished = catalog.unfinished_streams(id).await?;
+        tracing::info!(session = id.0, unfinished = unfinished.len(), "an earlier session was ended");
+        for stream in unfinished {
+            catalog.abandon_stream(stream).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The root account and its key: from the environment, else from the data folder, else made now.
+async fn root_account(
+    catalog: &Catalog,
+    keyring: &seal::Keyring,
+    data: &Path,
+    clock: &dyn Clock,
+) -> Result<RootKeys, AppError> {
+    let keys = root_keys(&data.join(ROOT_KEYS))?;
+    secrets::check(&keys.access_key, &keys.secret_key).map_err(|why| AppError::RootKeys(why.to_owned()))?;
+    let id: AccountId = ROOT_ACCOUNT.parse().map_err(|error| AppError::RootKeys(format!("{error}")))?;
+    let now = clock.now();
+    if catalog.account(&id).await?.is_none() {
+        let account = Account { name: "root".to_owned(), email: "root@localhost".to_owned(), created: now, operator: true };
+        catalog.create_account(&id, &account).await?;
+    }
+    let same = match catalog.access_key(&keys.access_key).await? {
+        Some(found) => {
+            secrets::open(keyring, &keys.access_key, &found).is_ok_and(|secret| *secret == *keys.secret_key)
+        }
+        None => false,
+    };
+    if !same {
+        catalog.delete_access_key(&keys.access_key).await?;
+        let key = secrets::seal(keyring, &keys.access_key, &keys.secret_key, id, now);
+        catalog.create_access_key(&keys.access_key, &key).await?;
+    }
+    Ok(keys)
+}
+
+fn root_keys(path: &Path) -> Result<RootKeys, AppError> {
+    let given = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (given("DRYSTONE_ROOT_ACCESS_KEY"), given("DRYSTONE_ROOT_SECRET_KEY")) {
+        (Some(access_key), Some(secret_key)) => {
+            return Ok(RootKeys { access_key, secret_key: Zeroizing::new(secret_key) });
+        }
+        (None, None) => {}
+        _ => {
+            let words = "set both DRYSTONE_ROOT_ACCESS_KEY and DRYSTONE_ROOT_SECRET_KEY, or neither";
+            return Err(AppError::RootKeys(words.to_owned()));
+        }
+    }
+    if let Some(bytes) = operator::read_secret(path)? {
+        let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+        // The parser's message would quote the secret.
+        return toml::from_str(&text).map_err(|_| AppError::RootKeys(format!("{} cannot be read", path.display())));
+    }
+    let (access_key, secret_key) = secrets::generate();
+    let text = Zeroizing::new(format!("access_key = \"{access_key}\"\nsecret_key = \"{}\"\n", &*secret_key));
+    operator::write_secret(path, text.as_bytes())?;
+    Ok(RootKeys { access_key, secret_key })
+}
+
+fn gateways(config: &Config, node_addr: SocketAddr) -> Result<Vec<Address>, AppError> {
+    if config.node_public.is_empty() {
+        return Ok(vec![node_addr.into()]);
+    }
+    config
+        .node_public
+        .iter()
+        .map(|text| text.parse().map_err(|_| AppError::Address(text.clone())))
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! What an operator can set: `drystone.toml`, each field overridable by a flag and a `DRYSTONE_*` variable.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use types::GeometryName;
+
+/// The gateway's configuration. Unknown fields are refused, so that a typing error is not taken for a default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where S3 is served.
+    pub s3_addr: SocketAddr,
+    /// Where the admin API, health and metrics are served.
+    pub admin_addr: SocketAddr,
+    /// Where nodes dial in.
+    pub node_addr: SocketAddr,
+    /// The addresses (host:port) that nodes are told to dial; empty: `node_addr`.
+    pub node_public: Vec<String>,
+    /// The name of the one region.
+    pub region: String,
+    /// The domain whose subdomains are buckets; none: path style only.
+    pub domain: Option<String>,
+    /// How new buckets code their objects.
+    pub geometry: GeometryName,
+    /// How long a GET may run on after a delete; shards are freed after that.
+    pub read_grace: Period,
+    /// A node that is offline this long is declared lost.
+    pub node_lost_after: Period,
+    /// Between two rounds of upkeep.
+    pub upkeep_interval: Period,
+    /// Between two comparisons of a node's inventory with the catalog.
+    pub reconcile_interval: Period,
+    /// The log file; none: `drystone.log` in the data folder.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            s3_addr: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            admin_addr: SocketAddr::from(([127, 0, 0, 1], 9001)),
+            node_addr: SocketAddr::from(([127, 0, 0, 1], 9100)),
+            node_public: Vec::new(),
+            region: "us-east-1".to_owned(),
+            domain: None,
+            geometry: GeometryName::Local,
+            read_grace: Period(Duration::from_secs(6 * 3600)),
+            node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),
+            upkeep_interval: Period(Duration::from_secs(10)),
+            reconcile_interval: Period(Duration::from_secs(6 * 3600)),
+            log: None,
+        }
+    }
+}
+
+/// A length of time as people write it: `200ms`, `90s`, `15m`, `6h`, `7d`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Period(pub Duration);
+
+/// A text that is no length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a length of time; write a whole number and a unit, such as 200ms, 90s, 15m, 6h or 7d")]
+pub struct PeriodError(String);
+
+/// Unit and milliseconds, longest unit first so that `ms` is not read as `s`.
+const UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 24 * 3_600_000)];
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        let parse = || {
+            let (digits, unit) =
+                UNITS.iter().find_map(|(suffix, millis)| Some((text.trim().strip_suffix(suffix)?, millis)))?;
+            digits.trim_end().parse::<u64>().ok()?.checked_mul(*unit)
+        };
+        parse().map(|millis| Self(Duration::from_millis(millis))).ok_or_else(|| PeriodError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = PeriodError;
+
+    fn try_from(text: String) -> Result<Self, PeriodError> {
+        text.parse()
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> Self {
+        period.to_string()
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let unit = UNITS.iter().rev().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
+        let (name, unit) = unit.unwrap_or(&UNITS[0]);
+        write!(f, "{}{name}", millis / u128::from(*unit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_write_lengths_of_time() {
+        for (text, millis) in [("200ms", 200), ("90s", 90_000), ("15m", 900_000), ("6h", 21_600_000), ("0s", 0)] {
+            let period: Period = text.parse().expect(text);
+            assert_eq!(period.0.as_millis(), millis);
+            assert_eq!(period.to_string().parse(), Ok(period));
+        }
+        for bad in ["", "6", "h", "-1s", "1.5h", "6 weeks"] {
+            assert!(bad.parse::<Period>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_field_nobody_knows_is_refused() {
+        assert!(toml::from_str::<Config>("read_grace = \"1s\"").is_ok());
+        let error = toml::from_str::<Config>("read_grase = \"1s\"").expect_err("a typing error");
+        assert!(error.to_string().contains("read_grase"));
+    }
+}

@@ -1,0 +1,430 @@
+//! Gather: the units of a window, from the nodes that give them soonest, keeping only what verifies.
+//!
+//! First the data shards are asked, since their units need no decoding. One that fails, or is later than its node nearly always is, is made up
+//! for by asking another shard; as soon as any k shards cover the rows, the rest is computed.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use codec::{ErasureCoder, SchemeId, SegmentLayout};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use metadata::Catalog;
+use protocol::NodeError;
+use protocol::message::FetchRequest;
+use types::{NodeId, ShardId, Slot};
+
+use super::GetError;
+use super::locate::{Segment, Window};
+use crate::nodes::{Member, Nodes};
+
+/// Hedges that may be sent at once after a quiet time.
+const HEDGES_MAX: i64 = 64_000;
+/// What one hedge costs of the allowance, where each fetch earns [`HEDGE_EARNED`]: one fetch in ten may be hedged over time,
+/// so that a gateway which is itself the bottleneck does not double its own load.
+const HEDGE_COST: i64 = 1_000;
+/// What each fetch earns.
+const HEDGE_EARNED: i64 = 100;
+
+/// The allowance for hedges, over all requests of the process.
+static HEDGES: AtomicI64 = AtomicI64::new(HEDGES_MAX);
+
+/// What a gather needs beside the window.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) catalog: Catalog,
+}
+
+/// A run of whole units of one shard.
+pub(crate) struct Run {
+    /// The first of its rows.
+    rows: Range<u32>,
+    /// Where it begins in the shard.
+    offset: u64,
+    bytes: BytesMut,
+}
+
+/// The units of a window: all there, or enough to compute the rest.
+pub(crate) struct Gathered {
+    layout: SegmentLayout,
+    scheme: SchemeId,
+    n: usize,
+    /// By code index.
+    runs: Vec<Option<Run>>,
+    /// Data units that must be computed.
+    lost: Vec<(usize, Range<u32>)>,
+}
+
+impl Gathered {
+    /// Takes the next bytes of a data shard's run, which begins no later than `shard_offset`.
+    pub(crate) fn take(&mut self, code: usize, shard_offset: u64, len: usize) -> BytesMut {
+        let run = self.runs[code].as_mut().expect("rebuild has filled every run that is needed");
+        let before = shard_offset - run.offset;
+        drop(run.bytes.split_to(before as usize));
+        run.offset = shard_offset + len as u64;
+        run.bytes.split_to(len)
+    }
+
+    /// Whether units must be computed first.
+    pub(crate) fn needs_rebuild(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Computes the units that no node gave.
+    pub(crate) fn rebuild(&mut self) -> Result<(), GetError> {
+        if self.lost.is_empty() {
+            return Ok(());
+        }
+        let mut coder = codec::coder(self.scheme, self.layout.k(), self.n)?;
+        for (code, rows) in std::mem::take(&mut self.lost) {
+            let run = self.compute(coder.as_mut(), code, rows)?;
+            self.runs[code] = Some(run);
+        }
+        Ok(())
+    }
+
+    /// One shard's units over `rows`, from runs that cover them.
+    pub(crate) fn compute(
+        &self,
+        coder: &mut dyn ErasureCoder,
+        code: usize,
+        rows: Range<u32>,
+    ) -> Result<Run, GetError> {
+        let offset = self.layout.row(rows.start).shard_offset;
+        let len: usize = rows.clone().map(|row| self.layout.row(row).unit_len).sum();
+        let mut bytes = BytesMut::zeroed(len);
+        let mut at = 0;
+        for row in rows.clone() {
+            let unit = self.layout.row(row);
+            let units: Vec<Option<&[u8]>> = self
+                .runs
+                .iter()
+                .map(|run| {
+                    let run = run.as_ref().filter(|run| run.rows.contains(&row))?;
+                    let from = (unit.shard_offset - run.offset) as usize;
+                    run.bytes.get(from..from + unit.unit_len)
+                })
+                .collect();
+            let out = &mut bytes[at..at + unit.unit_len];
+            coder.reconstruct(unit.unit_len, &units, &[code], &mut [out])?;
+            at += unit.unit_len;
+        }
+        Ok(Run { rows, offset, bytes })
+    }
+}
+
+impl Run {
+    pub(crate) fn into_bytes(self) -> BytesMut {
+        self.bytes
+    }
+}
+
+/// Gathers a window for reading.
+pub(crate) async fn gather(sources: &Sources, window: &Window) -> Result<Gathered, GetError> {
+    let needs = needs(&window.segment, &window.chunks);
+    Gather::new(sources, &window.segment, needs).run().await
+}
+
+/// Gathers what it takes to compute any shard of a segment over `rows`: k runs, none of them from the slots in `without`.
+pub(crate) async fn gather_rows(
+    sources: &Sources,
+    segment: &Arc<Segment>,
+    rows: Range<u32>,
+    without: &[Slot],
+) -> Result<Gathered, GetError> {
+    let k = segment.layout.k();
+    let mut gather = Gather::new(sources, segment, Vec::new());
+    gather.tried.extend(without.iter().map(|slot| segment.rotation.code_index(*slot)));
+    gather.rows = Some(rows);
+    gather.make_up();
+    let gathered = gather.run_until(|gather| gather.covering() >= k).await?;
+    Ok(gathered)
+}
+
+/// Which rows of which data shards hold the chunks.
+fn needs(segment: &Segment, chunks: &Range<u32>) -> Vec<(usize, Range<u32>)> {
+    let k = segment.layout.k() as u32;
+    let (first, last) = (chunks.start / k, (chunks.end - 1) / k);
+    let tail = segment.layout.row(last);
+    // In a row whose units are not chunks, every unit may hold a piece of any chunk.
+    let whole_tail = tail.data_len != (k as usize) * seal::CHUNK;
+    let needed = |code: u32| {
+        let in_first = chunks.start <= first * k + code || (whole_tail && first == last);
+        let in_last = last * k + code < chunks.end || (whole_tail && tail.unit_data_len(code as usize) > 0);
+        let rows = first + u32::from(!in_first)..last + u32::from(in_last);
+        (!rows.is_empty()).then_some((code as usize, rows))
+    };
+    (0..k).filter_map(needed).collect()
+}
+
+/// A gather at work.
+struct Gather<'a> {
+    sources: &'a Sources,
+    segment: &'a Arc<Segment>,
+    needs: Vec<(usize, Range<u32>)>,
+    runs: Vec<Option<Run>>,
+    /// Code indices that were asked for all of `rows`, or are not to be asked.
+    tried: Vec<usize>,
+    /// Rows for which k shards are wanted, once a needed one fails or is late.
+    rows: Option<Range<u32>>,
+    asked: FuturesUnordered<futures::future::BoxFuture<'static, Asked>>,
+    /// Who is being waited for: code index, rows, and when they are late.
+    waiting: Vec<(usize, Range<u32>, Instant)>,
+    late: Vec<usize>,
+}
+
+struct Asked {
+    code: usize,
+    rows: Range<u32>,
+    run: Option<Run>,
+}
+
+impl<'a> Gather<'a> {
+    fn new(sources: &'a Sources, segment: &'a Arc<Segment>, needs: Vec<(usize, Range<u32>)>) -> Self {
+        let n = segment.group.slots.len();
+        let mut gather = Self {
+            sources,
+            segment,
+            needs: needs.clone(),
+            runs: (0..n).map(|_| None).collect(),
+            tried: Vec::new(),
+            rows: None,
+            asked: FuturesUnordered::new(),
+            waiting: Vec::new(),
+            late: Vec::new(),
+        };
+        for (code, rows) in needs {
+            gather.ask(code, rows);
+        }
+        gather
+    }
+
+    async fn run(self) -> Result<Gathered, GetError> {
+        self.run_until(|gather| {
+            gather.needs.iter().all(|(code, rows)| gather.covers(*code, rows))
+                || gather.rows.is_some() && gather.covering() >= gather.segment.layout.k()
+        })
+        .await
+    }
+
+    async fn run_until(mut self, done: impl Fn(&Self) -> bool) -> Result<Gathered, GetError> {
+        while !done(&self) {
+            let late = self.waiting.iter().filter(|(code, ..)| !self.late.contains(code)).map(|(.., at)| *at).min();
+            let timer = tokio::time::sleep_until(late.unwrap_or_else(far_away).into());
+            tokio::select! {
+                asked = self.asked.next() => match asked {
+                    Some(asked) => self.heard(asked),
+                    None => return Err(self.too_few()),
+                },
+                () = timer, if late.is_some() => self.hedge(),
+            }
+        }
+        Ok(self.finish())
+    }
+
+    fn finish(self) -> Gathered {
+        let lost = self.needs.iter().filter(|(code, rows)| !self.covers(*code, rows)).cloned().collect();
+        let geometry = self.segment.group.geometry.geometry();
+        let scheme = SchemeId(self.segment.group.scheme);
+        Gathered { layout: self.segment.layout, scheme, n: geometry.n, runs: self.runs, lost }
+    }
+
+    fn too_few(&self) -> GetError {
+        GetError::TooFewShards {
+            segment: self.segment.id,
+            found: self.runs.iter().flatten().count(),
+            needed: self.segment.layout.k(),
+        }
+    }
+
+    fn covers(&self, code: usize, rows: &Range<u32>) -> bool {
+        self.runs[code].as_ref().is_some_and(|run| run.rows.start <= rows.start && rows.end <= run.rows.end)
+    }
+
+    /// How many shards there are for all of `rows`.
+    fn covering(&self) -> usize {
+        let Some(rows) = &self.rows else { return 0 };
+        (0..self.runs.len()).filter(|code| self.covers(*code, rows)).count()
+    }
+
+    fn heard(&mut self, asked: Asked) {
+        self.waiting.retain(|(code, rows, _)| (*code, rows) != (asked.code, &asked.rows));
+        match asked.run {
+            Some(run) => {
+                // A wider run may replace a narrower one, never the other way round.
+                if !self.covers(asked.code, &asked.rows) {
+                    self.runs[asked.code] = Some(run);
+                }
+            }
+            None => {
+                self.widen(&asked.rows);
+                self.make_up();
+            }
+        }
+    }
+
+    /// Somebody is late: asks another in their place, if the allowance lets us.
+    fn hedge(&mut self) {
+        let now = Instant::now();
+        let late: Vec<(usize, Range<u32>)> = self
+            .waiting
+            .iter()
+            .filter(|(code, _, at)| *at <= now && !self.late.contains(code))
+            .map(|(code, rows, _)| (*code, rows.clone()))
+            .collect();
+        for (code, rows) in late {
+            self.late.push(code);
+            if HEDGES.fetch_sub(HEDGE_COST, Ordering::Relaxed) < HEDGE_COST {
+                HEDGES.fetch_add(HEDGE_COST, Ordering::Relaxed);
+                continue;
+            }
+            metrics::counter!("drystone_hedged_fetches_total").increment(1);
+            self.widen(&rows);
+            self.make_up();
+        }
+    }
+
+    fn widen(&mut self, rows: &Range<u32>) {
+        self.rows = Some(match self.rows.take() {
+            Some(all) => all.start.min(rows.start)..all.end.max(rows.end),
+            None => rows.clone(),
+        });
+    }
+
+    /// Asks further shards until k are there or on their way in time, best nodes first.
+    fn make_up(&mut self) {
+        let Some(rows) = self.rows.clone() else { return };
+        let within = |wide: &Range<u32>| wide.start <= rows.start && rows.end <= wide.end;
+        let in_time = self.waiting.iter().filter(|(code, wide, _)| within(wide) && !self.late.contains(code)).count();
+        let mut wanted = self.segment.layout.k().saturating_sub(self.covering() + in_time);
+        let mut candidates: Vec<(Duration, usize)> = (0..self.runs.len())
+            .filter(|code| !self.tried.contains(code) && !self.covers(*code, &rows))
+            .filter(|code| !self.waiting.iter().any(|(asked, wide, _)| asked == code && within(wide)))
+            .filter_map(|code| Some((self.best(code)?.typical(), code)))
+            .collect();
+        candidates.sort_unstable();
+        for (_, code) in candidates {
+            if wanted == 0 {
+                return;
+            }
+            self.ask(code, rows.clone());
+            wanted -= 1;
+        }
+    }
+
+    /// The connected node that should have a shard.
+    fn best(&self, code: usize) -> Option<Arc<Member>> {
+        holders(self.segment, code).into_iter().find_map(|node| self.sources.nodes.member(node))
+    }
+
+    fn ask(&mut self, code: usize, rows: Range<u32>) {
+        HEDGES.fetch_add(HEDGE_EARNED, Ordering::Relaxed);
+        HEDGES.fetch_min(HEDGES_MAX, Ordering::Relaxed);
+        let all = self.rows.as_ref().is_none_or(|all| rows.start <= all.start && all.end <= rows.end);
+        if all && self.rows.is_some() || self.best(code).is_none() {
+            self.tried.push(code);
+        }
+        let patience = self.best(code).map_or(Duration::ZERO, |member| member.hedge_after());
+        self.waiting.push((code, rows.clone(), Instant::now() + patience));
+        let (sources, segment) = (self.sources.clone(), Arc::clone(self.segment));
+        self.asked.push(Box::pin(async move {
+            let run = fetch(&sources, &segment, code, rows.clone()).await;
+            Asked { code, rows, run }
+        }));
+    }
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+/// The nodes that should have a shard, best first; none if the slot missed it.
+fn holders(segment: &Segment, code: usize) -> Vec<NodeId> {
+    let slot = segment.rotation.slot(code);
+    if segment.row.missed.contains(slot) {
+        return Vec::new();
+    }
+    segment.group.slots.get(usize::from(slot.0)).map_or(Vec::new(), |row| row.holders(segment.id).collect())
+}
+
+/// Fetches a run from whoever should have it, in turn.
+async fn fetch(sources: &Sources, segment: &Arc<Segment>, code: usize, rows: Range<u32>) -> Option<Run> {
+    let slot = segment.rotation.slot(code);
+    let holders = holders(segment, code);
+    // While a newcomer is being filled, its "not found" is nobody's fault.
+    let filling = holders.len() > 1;
+    for node in holders {
+        let Some(member) = sources.nodes.member(node) else { continue };
+        match fetch_from(&member, segment, slot, &rows).await {
+            Ok(run) => return Some(run),
+            Err(error) => report(sources, segment, slot, &member, &error, filling),
+        }
+    }
+    None
+}
+
+async fn fetch_from(
+    member: &Member,
+    segment: &Segment,
+    slot: Slot,
+    rows: &Range<u32>,
+) -> Result<Run, NodeError> {
+    let layout = segment.layout;
+    let offset = layout.row(rows.start).shard_offset;
+    let last = layout.row(rows.end - 1);
+    let len = last.shard_offset + last.unit_len as u64 - offset;
+    let step = len.next_multiple_of(protocol::limits::HASH_GROUP).min(protocol::limits::STEP_MAX);
+    let request = FetchRequest {
+        shard: ShardId { group: segment.group_id, segment: segment.id, slot },
+        epoch: segment.group.epoch,
+        offset,
+        len,
+        step: u32::try_from(step).unwrap_or(u32::MAX),
+    };
+    let root = segment.row.roots.get(usize::from(slot.0)).ok_or(NodeError::Invalid("the segment has no such slot"))?;
+    let begun = Instant::now();
+    let mut slices = member.client().fetch(&request, root, layout.shard_len()).await?;
+    let mut bytes = BytesMut::new();
+    while let Some(slice) = slices.next().await {
+        let slice = slice?.into_bytes();
+        if bytes.is_empty() { bytes = slice } else { bytes.unsplit(slice) }
+    }
+    member.fetched_in(begun.elapsed());
+    if bytes.len() as u64 == len {
+        Ok(Run { rows: rows.clone(), offset, bytes })
+    } else {
+        Err(NodeError::NotFound)
+    }
+}
+
+/// Holds a failure against whom it concerns, and leaves a lost or wrong shard to repair.
+fn report(
+    sources: &Sources,
+    segment: &Arc<Segment>,
+    slot: Slot,
+    member: &Arc<Member>,
+    error: &NodeError,
+    filling: bool,
+) {
+    tracing::debug!(segment = %segment.id, %slot, node = %member.id(), %error, "a shard could not be fetched");
+    let lost = match error {
+        NodeError::Misbehaved(evidence) => {
+            sources.nodes.blame(evidence);
+            true
+        }
+        NodeError::NotFound | NodeError::Failed { .. } => !filling,
+        _ => false,
+    };
+    if lost {
+        let (catalog, id) = (sources.catalog.clone(), segment.id);
+        tokio::spawn(async move {
+            if let Err(error) = catalog.mark_missed(id, &[slot]).await {
+                tracing::warn!(segment = %id, %slot, %error, "a lost shard could not be noted");
+            }
+        });
+    }
+}

@@ -1,0 +1,219 @@
+//! Stream: windows are fetched ahead of the client, further the faster it reads, and never further than the budget allows.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use metadata::{Catalog, Located, LocatedBody};
+use seal::Keyring;
+use tokio::task::JoinHandle;
+use types::{KIB, MIB};
+
+use super::gather::{Sources, gather};
+use super::locate::{Window, Windows, cipher_of, stream_ranges};
+use super::{Body, GetError, Reader, open};
+use crate::compute;
+use crate::nodes::Nodes;
+use crate::put::CustomerKey;
+
+/// Read-ahead of a request at its start, and of a slow client for ever.
+const AHEAD_START: u64 = 2 * MIB;
+/// Read-ahead of a request whose client keeps up.
+const AHEAD_MAX: u64 = 32 * MIB;
+/// One window, at the start.
+const WINDOW_START: u64 = MIB;
+/// One window, at most.
+const WINDOW_MAX: u64 = 4 * MIB;
+/// Windows up to this size are opened where they arrive; larger ones on a computing thread.
+const OPEN_HERE_MAX: usize = 128 * KIB as usize;
+
+/// The read-ahead that all requests together may hold beyond their start.
+pub struct ReadAhead {
+    left: AtomicU64,
+}
+
+impl ReadAhead {
+    /// A budget of `bytes`.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self { left: AtomicU64::new(bytes) }
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn give(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Reader {
+    /// A reader over its parts.
+    #[must_use]
+    pub fn new(catalog: Catalog, keyring: Arc<Keyring>, nodes: Arc<Nodes>, budget: Arc<ReadAhead>) -> Self {
+        Self { catalog, keyring, nodes, budget }
+    }
+
+    /// Opens a range of a located object. The first window has arrived when this returns, so that what is wrong from the start can
+    /// still be answered with an error; what goes wrong later ends the stream early.
+    ///
+    /// # Errors
+    /// [`GetError`].
+    pub async fn open(
+        &self,
+        located: &Located,
+        range: Range<u64>,
+        customer: Option<&CustomerKey>,
+    ) -> Result<Body, GetError> {
+        match super::locate::body(located).await? {
+            LocatedBody::Inline(inline) => {
+                let cipher = cipher_of(located, inline.stream, &self.keyring, customer).await?;
+                let mut bytes = bytes::BytesMut::from(&inline.cipher[..]);
+                let len = cipher.open_chunk(0, true, &mut bytes)?.len();
+                bytes.truncate(len);
+                let plain = bytes.freeze().slice(range.start as usize..range.end as usize);
+                Ok(futures::stream::once(std::future::ready(Ok(plain))).boxed())
+            }
+            LocatedBody::Extents(extents) => {
+                let ranges = stream_ranges(located, &extents, &range, &self.keyring, customer).await?;
+                let sources = Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
+                let windows = Windows::new(self.catalog.clone(), ranges);
+                let mut reading = Reading::new(sources, windows, Arc::clone(&self.budget));
+                let first = reading.next().await.transpose()?;
+                let rest = futures::stream::unfold(reading, |mut reading| async move {
+                    let next = reading.next().await?;
+                    Some((next, reading))
+                });
+                Ok(futures::stream::iter(first.map(Ok)).chain(rest).boxed())
+            }
+        }
+    }
+}
+
+/// One GET at work.
+///
+/// Loop: windows are asked for until `ahead` bytes are on their way or waiting; each is gathered and opened by a task of its own. When the
+/// client is ready before the next window is, the read-ahead was too short and doubles, as far as the common budget goes.
+struct Reading {
+    sources: Sources,
+    windows: Windows,
+    exhausted: bool,
+    /// Windows under way, in order, with their sizes.
+    tasks: VecDeque<(u64, Fetching)>,
+    under_way: u64,
+    /// Plaintext that is ready.
+    ready: VecDeque<Bytes>,
+    ahead: u64,
+    window: u64,
+    budget: Arc<ReadAhead>,
+    failed: bool,
+}
+
+/// A window's task; dropping it ends the task, and with it the fetches.
+struct Fetching(JoinHandle<Result<Vec<Bytes>, GetError>>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.budget.give(self.ahead - AHEAD_START);
+    }
+}
+
+impl Reading {
+    fn new(sources: Sources, windows: Windows, budget: Arc<ReadAhead>) -> Self {
+        Self {
+            sources,
+            windows,
+            exhausted: false,
+            tasks: VecDeque::new(),
+            under_way: 0,
+            ready: VecDeque::new(),
+            ahead: AHEAD_START,
+            window: WINDOW_START,
+            budget,
+            failed: false,
+        }
+    }
+
+    /// The next piece of plaintext. Nothing follows an error.
+    async fn next(&mut self) -> Option<Result<Bytes, GetError>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Some(Ok(piece));
+            }
+            if self.failed {
+                return None;
+            }
+            match self.refill().await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.failed = true;
+                    self.tasks.clear();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Waits for the next window; whether there was one.
+    async fn refill(&mut self) -> Result<bool, GetError> {
+        self.ask_ahead().await?;
+        let Some((size, mut task)) = self.tasks.pop_front() else { return Ok(false) };
+        if !task.0.is_finished() {
+            self.grow();
+        }
+        let opened = (&mut task.0).await;
+        self.under_way -= size;
+        match opened {
+            Ok(opened) => self.ready.extend(opened?),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Ok(false),
+        }
+        self.ask_ahead().await?;
+        Ok(true)
+    }
+
+    async fn ask_ahead(&mut self) -> Result<(), GetError> {
+        while !self.exhausted && (self.under_way < self.ahead) {
+            let Some(window) = self.windows.next(self.window).await? else {
+                self.exhausted = true;
+                return Ok(());
+            };
+            let size = window.chunks.len() as u64 * seal::CHUNK as u64;
+            self.under_way += size;
+            let sources = self.sources.clone();
+            self.tasks.push_back((size, Fetching(tokio::spawn(fetch_and_open(sources, window)))));
+        }
+        Ok(())
+    }
+
+    /// Doubles the read-ahead if there is more to read and the budget has it.
+    fn grow(&mut self) {
+        if !self.exhausted && self.ahead < AHEAD_MAX && self.budget.take(self.ahead) {
+            self.ahead *= 2;
+            self.window = (self.ahead / 8).clamp(WINDOW_START, WINDOW_MAX);
+        }
+    }
+}
+
+async fn fetch_and_open(sources: Sources, window: Window) -> Result<Vec<Bytes>, GetError> {
+    let mut gathered = gather(&sources, &window).await?;
+    if !gathered.needs_rebuild() && window.take <= OPEN_HERE_MAX {
+        return open::open(&window, gathered);
+    }
+    compute::run(move || {
+        gathered.rebuild()?;
+        open::open(&window, gathered)
+    })
+    .await
+}

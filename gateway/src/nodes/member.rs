@@ -1,0 +1,205 @@
+//! One connected node: its line, and what was measured of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use protocol::NodeClient;
+use protocol::message::StatusAnswer;
+use serde::Serialize;
+use types::{NodeId, Timestamp};
+
+/// A fetch is hedged no earlier than this: below, the second request costs more than the wait.
+const HEDGE_MIN: Duration = Duration::from_millis(40);
+/// A fetch is hedged no later than this.
+const HEDGE_MAX: Duration = Duration::from_secs(2);
+/// Before anything was measured.
+const HEDGE_FIRST: Duration = Duration::from_millis(400);
+
+/// A connected node.
+pub struct Member {
+    client: NodeClient,
+    name: String,
+    software: String,
+    since: Timestamp,
+    capacity: AtomicU64,
+    latency: Latency,
+    blamed: AtomicU64,
+    /// Until when it asked not to be given new shards, or was found full.
+    closed_until: AtomicU64,
+    status: Mutex<Option<StatusAnswer>>,
+}
+
+/// What the operator sees of a connected node.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeStatus {
+    /// Since when it is connected.
+    pub connected_since: Timestamp,
+    /// Bytes of live shards, as it last said.
+    pub used: u64,
+    /// Bytes of dropped shards that still rest.
+    pub trash: u64,
+    /// Bytes it offers.
+    pub capacity: u64,
+    /// Bytes it can still take.
+    pub free: u64,
+    /// Its program and version.
+    pub software: String,
+    /// Typical milliseconds until a fetch is answered.
+    pub latency_ms: u64,
+    /// How often it broke the rules since it connected.
+    pub misbehaved: u64,
+}
+
+impl Member {
+    pub(super) fn new(client: NodeClient, name: String, capacity: u64, software: String, now: Timestamp) -> Self {
+        Self {
+            client,
+            name,
+            software,
+            since: now,
+            capacity: AtomicU64::new(capacity),
+            latency: Latency::default(),
+            blamed: AtomicU64::new(0),
+            closed_until: AtomicU64::new(0),
+            status: Mutex::new(None),
+        }
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.client.node_id()
+    }
+
+    /// What its owner calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The line to it.
+    #[must_use]
+    pub fn client(&self) -> &NodeClient {
+        &self.client
+    }
+
+    /// Since when it is connected.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Notes how long a fetch took.
+    pub fn fetched_in(&self, took: Duration) {
+        self.latency.note(took);
+    }
+
+    /// Typical time of a fetch; unknown is fast, so that newcomers are tried.
+    #[must_use]
+    pub fn typical(&self) -> Duration {
+        Duration::from_micros(self.latency.mean())
+    }
+
+    /// When to ask somebody else as well: about the 95th percentile of its fetches.
+    #[must_use]
+    pub fn hedge_after(&self) -> Duration {
+        match self.latency.p95() {
+            0 => HEDGE_FIRST,
+            micros => Duration::from_micros(micros).clamp(HEDGE_MIN, HEDGE_MAX),
+        }
+    }
+
+    /// Gives it no new shards until `until`.
+    pub fn close_until(&self, until: Timestamp) {
+        self.closed_until.fetch_max(until.0, Ordering::Relaxed);
+    }
+
+    /// Whether it may be given new shards.
+    #[must_use]
+    pub fn takes_shards(&self, now: Timestamp) -> bool {
+        self.closed_until.load(Ordering::Relaxed) <= now.0
+    }
+
+    pub(super) fn blamed(&self) {
+        self.blamed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How much of the rot it found itself the catalog has been told of.
+    #[must_use]
+    pub fn rot_heard(&self) -> u64 {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |status| status.rot_seen)
+    }
+
+    /// Keeps what it said of itself.
+    pub fn set_status(&self, status: StatusAnswer) {
+        self.capacity.store(status.capacity, Ordering::Relaxed);
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+    }
+
+    /// Everything known of it.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = status.as_ref();
+        NodeStatus {
+            connected_since: self.since,
+            used: said.map_or(0, |status| status.used),
+            trash: said.map_or(0, |status| status.trash),
+            capacity: self.capacity.load(Ordering::Relaxed),
+            free: said.map_or_else(|| self.capacity.load(Ordering::Relaxed), |status| status.free),
+            software: self.software.clone(),
+            latency_ms: self.latency.mean() / 1000,
+            misbehaved: self.blamed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A running estimate of how long fetches take: mean and mean deviation, each an exponential average over about 16 samples (as TCP
+/// estimates its round trip, RFC 6298). Lost updates between threads only make it a little older.
+#[derive(Default)]
+struct Latency {
+    mean: AtomicU64,
+    deviation: AtomicU64,
+}
+
+impl Latency {
+    fn note(&self, took: Duration) {
+        let sample = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 32).min(u64::MAX / 32);
+        let mean = self.mean.load(Ordering::Relaxed);
+        if mean == 0 {
+            self.mean.store(sample.max(1), Ordering::Relaxed);
+            self.deviation.store(sample / 2, Ordering::Relaxed);
+            return;
+        }
+        let deviation = self.deviation.load(Ordering::Relaxed);
+        self.mean.store((mean * 15 + sample) / 16, Ordering::Relaxed);
+        self.deviation.store((deviation * 15 + sample.abs_diff(mean)) / 16, Ordering::Relaxed);
+    }
+
+    fn mean(&self) -> u64 {
+        self.mean.load(Ordering::Relaxed)
+    }
+
+    /// Mean and four deviations: the 95th percentile of anything but the most skewed distribution lies below.
+    fn p95(&self) -> u64 {
+        self.mean() + 4 * self.deviation.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steady_fetches_bring_the_estimate_to_their_time() {
+        let latency = Latency::default();
+        for _ in 0..200 {
+            latency.note(Duration::from_millis(10));
+        }
+        assert!((9_000..=11_000).contains(&latency.mean()));
+        assert!(latency.p95() < 12_000);
+        latency.note(Duration::from_secs(1));
+        assert!(latency.p95() > 100_000, "one slow fetch is felt");
+    }
+}

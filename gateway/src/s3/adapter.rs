@@ -1,0 +1,66 @@
+//! Where the S3 library ends: one line for each operation. What is not here, the library answers with `NotImplemented`.
+
+use metadata::Catalog;
+use s3s::{S3, S3Request, S3Response, S3Result, dto};
+
+use super::authorize::Gate;
+use super::{S3Settings, ops};
+use crate::get::Reader;
+use crate::put::Writer;
+
+/// Hands each operation the few things it uses.
+#[derive(Clone)]
+pub(super) struct Adapter {
+    gate: Gate,
+    catalog: Catalog,
+    writer: Writer,
+    reader: Reader,
+    settings: std::sync::Arc<S3Settings>,
+}
+
+impl Adapter {
+    pub(super) fn new(gate: Gate, catalog: Catalog, writer: Writer, reader: Reader, settings: S3Settings) -> Self {
+        Self { gate, catalog, writer, reader, settings: std::sync::Arc::new(settings) }
+    }
+}
+
+/// `name: module(handles) input → output`
+macro_rules! delegate {
+    ($($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident → $output:ident;)+) => {
+        #[async_trait::async_trait]
+        impl S3 for Adapter {
+            $(
+                async fn $name(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
+                    ops::$($module)::+::run($(&self.$handle),+, request).await.map(S3Response::new)
+                }
+            )+
+        }
+    };
+}
+
+delegate! {
+    list_buckets: list_buckets(gate, catalog, settings) ListBucketsInput → ListBucketsOutput;
+    create_bucket: create_bucket(gate, catalog, settings) CreateBucketInput → CreateBucketOutput;
+    head_bucket: head_bucket(gate, settings) HeadBucketInput → HeadBucketOutput;
+    get_bucket_location: get_bucket_location(gate, settings) GetBucketLocationInput → GetBucketLocationOutput;
+    delete_bucket: delete_bucket(gate, catalog) DeleteBucketInput → DeleteBucketOutput;
+
+    list_objects: list_objects(gate, catalog) ListObjectsInput → ListObjectsOutput;
+    list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input → ListObjectsV2Output;
+
+    put_object: put_object(gate, catalog, writer, settings) PutObjectInput → PutObjectOutput;
+    copy_object: copy_object(gate, catalog, writer, reader, settings) CopyObjectInput → CopyObjectOutput;
+    get_object: get_object(gate, catalog, reader) GetObjectInput → GetObjectOutput;
+    head_object: head_object(gate, catalog) HeadObjectInput → HeadObjectOutput;
+    get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput → GetObjectAttributesOutput;
+    delete_object: delete_object(gate, catalog) DeleteObjectInput → DeleteObjectOutput;
+    delete_objects: delete_objects(gate, catalog) DeleteObjectsInput → DeleteObjectsOutput;
+
+    create_multipart_upload: multipart::create(gate, catalog, settings) CreateMultipartUploadInput → CreateMultipartUploadOutput;
+    upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput → UploadPartOutput;
+    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput → UploadPartCopyOutput;
+    list_parts: multipart::list_parts(gate, catalog) ListPartsInput → ListPartsOutput;
+    list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput → ListMultipartUploadsOutput;
+    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput → CompleteMultipartUploadOutput;
+    abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput → AbortMultipartUploadOutput;
+}

@@ -1,0 +1,246 @@
+//! What a client is told when something fails: one exhaustive table from every internal error to S3's code.
+//!
+//! A client's fault is logged as `debug`, ours as `error` and told without its inner details.
+//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+
+use std::borrow::Cow;
+
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
+use kv::KvError;
+use metadata::CatalogError;
+use s3s::{S3Error, S3ErrorCode};
+use seal::SealError;
+use types::NameError;
+
+use crate::get::GetError;
+use crate::put::{BodyError, PutError};
+
+/// A row of the table: the code, and a message where S3's default one says too little.
+type Row = (S3ErrorCode, Option<&'static str>);
+
+/// The catalog refused or failed.
+pub(super) fn catalog(error: CatalogError) -> S3Error {
+    answer(of_catalog(&error), &error)
+}
+
+/// A PUT failed.
+pub(super) fn put(error: PutError) -> S3Error {
+    answer(of_put(&error), &error)
+}
+
+/// A read failed.
+pub(super) fn get(error: GetError) -> S3Error {
+    answer(of_get(&error), &error)
+}
+
+/// A name is none.
+pub(super) fn name(error: NameError) -> S3Error {
+    answer(of_name(&error), &error)
+}
+
+/// A refusal with a message.
+pub(super) fn refuse(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -> S3Error {
+    S3Error::with_message(code, message)
+}
+
+/// A code that S3 has and the library does not know.
+pub(super) fn refuse_as(code: &'static str, status: StatusCode, message: &'static str) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
+    error.set_status_code(status);
+    error
+}
+
+/// Something that S3 has and this version does not.
+pub(super) fn later(what: &'static str) -> S3Error {
+    S3Error::with_message(S3ErrorCode::NotImplemented, format!("{what} is not implemented."))
+}
+
+/// 416, with the size that a range would have to stay in.
+pub(super) fn unsatisfiable(size: u64) -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::InvalidRange);
+    let mut headers = xml_headers();
+    let range = HeaderValue::try_from(format!("bytes */{size}"));
+    headers.insert(header::CONTENT_RANGE, range.expect("digits are valid in a header"));
+    error.set_headers(headers);
+    error
+}
+
+/// The headers of an error that carries its own: they replace those the library would set.
+fn xml_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers
+}
+
+fn answer((code, message): Row, error: &(dyn std::error::Error + 'static)) -> S3Error {
+    let status = code.status_code().unwrap_or(StatusCode::BAD_REQUEST);
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(error, "a request failed");
+    } else if status.is_server_error() {
+        tracing::warn!(error, code = code.as_str(), "a request was refused");
+    } else {
+        tracing::debug!(error, code = code.as_str(), "a request was refused");
+    }
+    let mut answer = S3Error::new(code);
+    if let Some(message) = message {
+        answer.set_message(message);
+    }
+    answer.set_status_code(status);
+    answer
+}
+
+fn of_catalog(error: &CatalogError) -> Row {
+    match error {
+        CatalogError::NoSuchBucket(_) => (S3ErrorCode::NoSuchBucket, None),
+        CatalogError::BucketBusy(_) => (S3ErrorCode::OperationAborted, Some("The bucket is being deleted. Please try again.")),
+        CatalogError::BucketTaken(_) => (S3ErrorCode::BucketAlreadyExists, None),
+        CatalogError::BucketExists(_) => (S3ErrorCode::BucketAlreadyOwnedByYou, None),
+        CatalogError::BucketNotEmpty(_) => (S3ErrorCode::BucketNotEmpty, None),
+        CatalogError::NoSuchKey => (S3ErrorCode::NoSuchKey, None),
+        CatalogError::NoSuchUpload => (S3ErrorCode::NoSuchUpload, None),
+        CatalogError::InvalidPart(_) => (S3ErrorCode::InvalidPart, None),
+        CatalogError::PreconditionFailed => (S3ErrorCode::PreconditionFailed, None),
+        CatalogError::StreamDying(_) => (S3ErrorCode::OperationAborted, Some("The source is being deleted. Please try again.")),
+        CatalogError::SessionEnded => (S3ErrorCode::ServiceUnavailable, None),
+        CatalogError::Exists(_) | CatalogError::Missing(_) | CatalogError::Invite(_) | CatalogError::Corrupt(_) => {
+            (S3ErrorCode::InternalError, None)
+        }
+        CatalogError::Kv(error) => of_kv(error),
+    }
+}
+
+fn of_kv(error: &KvError) -> Row {
+    match error {
+        KvError::Conflict | KvError::Contended { .. } | KvError::TooOld { .. } => (S3ErrorCode::SlowDown, None),
+        KvError::Closed => (S3ErrorCode::ServiceUnavailable, None),
+        KvError::KeySize(_)
+        | KvError::ValueTooLarge(_)
+        | KvError::TransactionTooLarge
+        | KvError::Finished
+        | KvError::UnknownFamily(_)
+        | KvError::Unsupported(_)
+        | KvError::Locked(_)
+        | KvError::NewerFormat { .. }
+        | KvError::UnknownFormat(_)
+        | KvError::Poisoned(_)
+        | KvError::Engine { .. }
+        | KvError::MalformedKey { .. }
+        | KvError::MalformedValue { .. }
+        | KvError::Encode { .. } => (S3ErrorCode::InternalError, None),
+    }
+}
+
+fn of_put(error: &PutError) -> Row {
+    match error {
+        PutError::Body(error) => of_body(error),
+        PutError::Length { .. } => (S3ErrorCode::IncompleteBody, None),
+        PutError::ContentMd5 => (S3ErrorCode::BadDigest, None),
+        PutError::Checksum(_) => {
+            (S3ErrorCode::BadDigest, Some("The checksum you specified did not match the calculated checksum."))
+        }
+        PutError::TooFewNodes { .. } => (S3ErrorCode::SlowDown, Some("Too few storage nodes are online. Please try again.")),
+        PutError::Catalog(error) => of_catalog(error),
+        PutError::Seal(error) => of_seal(error),
+        PutError::Codec(_) => (S3ErrorCode::InternalError, None),
+        PutError::ShuttingDown => (S3ErrorCode::ServiceUnavailable, None),
+    }
+}
+
+fn of_body(error: &BodyError) -> Row {
+    match error {
+        BodyError::Broken(_) => (S3ErrorCode::IncompleteBody, None),
+        BodyError::Forged(_) => (S3ErrorCode::SignatureDoesNotMatch, None),
+        BodyError::Slow => (S3ErrorCode::RequestTimeout, None),
+    }
+}
+
+fn of_get(error: &GetError) -> Row {
+    match error {
+        GetError::Catalog(error) => of_catalog(error),
+        GetError::Seal(error) => of_seal(error),
+        GetError::TooFewShards { .. } => {
+            (S3ErrorCode::ServiceUnavailable, Some("Too few storage nodes are online to read this object. Please try again."))
+        }
+        GetError::Codec(_) => (S3ErrorCode::InternalError, None),
+    }
+}
+
+fn of_seal(error: &SealError) -> Row {
+    match error {
+        SealError::WrongCustomerKey => (S3ErrorCode::AccessDenied, None),
+        SealError::CustomerKeyNeeded => (
+            S3ErrorCode::InvalidRequest,
+            Some(
+                "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to \
+                 retrieve the object.",
+            ),
+        ),
+        SealError::OtherWrappingKey => {
+            (S3ErrorCode::InvalidRequest, Some("The encryption parameters are not applicable to this object."))
+        }
+        SealError::Tampered(_)
+        | SealError::NamedKeyNeeded(_)
+        | SealError::NotCommitted
+        | SealError::UnknownCipher(_)
+        | SealError::ChunkLength { .. }
+        | SealError::StreamLength(_)
+        | SealError::NewerFormat { .. }
+        | SealError::UnknownKeyringKey(_)
+        | SealError::Keyring(_)
+        | SealError::KeyName
+        | SealError::Encoding(_) => (S3ErrorCode::InternalError, None),
+    }
+}
+
+fn of_name(error: &NameError) -> Row {
+    match error {
+        NameError::Bucket(_) => (S3ErrorCode::InvalidBucketName, None),
+        NameError::KeyEmpty => (S3ErrorCode::InvalidArgument, Some("The object key is empty.")),
+        NameError::KeyTooLong(_) => (S3ErrorCode::KeyTooLongError, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(error: &S3Error) -> u16 {
+        error.status_code().expect("every answer has a status").as_u16()
+    }
+
+    #[test]
+    fn each_fault_has_its_code_and_status() {
+        for (error, code, number) in [
+            (catalog(CatalogError::NoSuchKey), S3ErrorCode::NoSuchKey, 404),
+            (catalog(CatalogError::PreconditionFailed), S3ErrorCode::PreconditionFailed, 412),
+            (catalog(CatalogError::InvalidPart(3)), S3ErrorCode::InvalidPart, 400),
+            (catalog(CatalogError::Kv(KvError::Contended { attempts: 9 })), S3ErrorCode::SlowDown, 503),
+            (put(PutError::ContentMd5), S3ErrorCode::BadDigest, 400),
+            (put(PutError::Length { got: 1, announced: 2 }), S3ErrorCode::IncompleteBody, 400),
+            (put(PutError::TooFewNodes { stored: 1, needed: 5 }), S3ErrorCode::SlowDown, 503),
+            (put(PutError::Body(BodyError::Slow)), S3ErrorCode::RequestTimeout, 400),
+            (get(GetError::Seal(SealError::CustomerKeyNeeded)), S3ErrorCode::InvalidRequest, 400),
+            (get(GetError::Seal(SealError::WrongCustomerKey)), S3ErrorCode::AccessDenied, 403),
+            (name(NameError::KeyTooLong(2000)), S3ErrorCode::KeyTooLongError, 400),
+        ] {
+            assert_eq!(*error.code(), code);
+            assert_eq!(status(&error), number, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_internal_error_tells_nothing_of_its_inside() {
+        let error = catalog(CatalogError::Corrupt("secret detail".to_owned()));
+        assert_eq!(status(&error), 500);
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+
+    #[test]
+    fn an_unsatisfiable_range_names_the_size() {
+        let error = unsatisfiable(5);
+        assert_eq!(status(&error), 416);
+        let headers = error.headers().expect("headers");
+        assert_eq!(headers[header::CONTENT_RANGE], "bytes */5");
+        assert_eq!(headers[header::CONTENT_TYPE], "application/xml");
+    }
+}

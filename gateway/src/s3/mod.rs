@@ -1,0 +1,147 @@
+//! The S3 surface: everything between an HTTP request and the catalog, the [`Writer`] and the [`Reader`].
+//!
+//! ```text
+//! http ─▶ front ─▶ library: host, signature ─┬─▶ library: parse ─▶ adapter ─▶ ops/<operation> ─▶ authorize ─▶ put · get · catalog
+//!                                            └─▶ lenient (a Range that means nothing) ─▶ the same, signature vouched for
+//! ```
+//!
+//! The S3 library ends in this folder: nothing below it knows its types.
+
+mod adapter;
+mod auth;
+mod authorize;
+mod body;
+mod checksum;
+mod conditions;
+mod customer;
+mod describe;
+mod error;
+mod front;
+mod later;
+mod lenient;
+mod listing;
+mod ops;
+mod range;
+
+use std::sync::Arc;
+
+use metadata::Catalog;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::host::{DomainError, SingleDomain};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use seal::Keyring;
+use types::{GeometryName, MIB};
+
+use crate::get::Reader;
+use crate::put::{PUT_MAX, Writer};
+
+pub use front::Service;
+pub use s3s::Body as ResponseBody;
+
+/// The longest a presigned URL is good for, in seconds: 7 days, as on AWS.
+const PRESIGNED_MAX: u32 = 7 * 24 * 3600;
+/// How far a client's clock may be off, in seconds, as on AWS.
+const CLOCK_SKEW: u32 = 15 * 60;
+/// The largest XML body. The largest S3 knows is a Complete of 10,000 parts, each with a checksum of 88 letters: about 3 MiB.
+const XML_MAX: usize = 8 * MIB as usize;
+/// The largest signed chunk of an `aws-chunked` body: it is held in memory until its signature is known. SDKs send 64 KiB to 1 MiB.
+const SIGNED_CHUNK_MAX: usize = 16 * MIB as usize;
+/// The fields of a POST form, together and each, in bytes, and their number. AWS allows 20 KB before the file.
+const FORM_MAX: usize = 64 * 1024;
+const FORM_PARTS_MAX: usize = 100;
+
+/// What the S3 surface is told by configuration.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// The name of the one region.
+    pub region: String,
+    /// The domain whose subdomains are buckets; without it there is only path style.
+    pub domain: Option<String>,
+    /// How objects of new buckets are coded in class `STANDARD`.
+    pub default_geometry: GeometryName,
+    /// Further storage classes by name, and how they are coded.
+    pub classes: Vec<(String, GeometryName)>,
+}
+
+/// What the S3 surface stands on.
+pub struct S3Parts {
+    /// Buckets, objects, accounts.
+    pub catalog: Catalog,
+    /// Stores bytes.
+    pub writer: Writer,
+    /// Reads bytes.
+    pub reader: Reader,
+    /// Opens access keys' secrets.
+    pub keyring: Arc<Keyring>,
+    /// What configuration says.
+    pub settings: S3Settings,
+}
+
+/// Why there can be no S3 surface.
+#[derive(Debug, thiserror::Error)]
+pub enum S3SetupError {
+    /// `settings.domain` is no domain.
+    #[error("{0:?} is not a domain")]
+    Domain(String, #[source] DomainError),
+}
+
+/// Builds the service: what a request passes, in order.
+///
+/// # Errors
+/// [`S3SetupError::Domain`].
+pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
+    let S3Parts { catalog, writer, reader, keyring, settings } = parts;
+    let domain = settings.domain.clone();
+    let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
+
+    // Innermost: what is allowed, and the operations themselves.
+    let keys = Arc::new(auth::AccessKeys::new(catalog.clone(), keyring));
+    let gate = authorize::Gate::new(catalog.clone(), Arc::clone(&keys));
+    let adapter = adapter::Adapter::new(gate, catalog, writer, reader, settings);
+
+    // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
+    let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();
+
+    // Checks host, signature, expiry and clock, then parses: an unsigned request ends here.
+    let mut library = library(adapter, &config, domain.as_deref())?;
+    library.set_auth(auth::Signers(Arc::clone(&keys)));
+    // After the signature, which covers the Range header, and before parsing, which would refuse it.
+    library.set_route(lenient::UselessRange::new(trusting));
+
+    // Outermost: what the library cannot do because it sees too little of the message.
+    Ok(Service::new(library.build(), keys))
+}
+
+fn library(
+    adapter: adapter::Adapter,
+    config: &Arc<StaticConfigProvider>,
+    domain: Option<&str>,
+) -> Result<S3ServiceBuilder, S3SetupError> {
+    let mut builder = S3ServiceBuilder::new(adapter);
+    builder.set_config(Arc::clone(config) as _);
+    if let Some(domain) = domain {
+        let host = SingleDomain::new(domain).map_err(|error| S3SetupError::Domain(domain.to_owned(), error))?;
+        // A host that is not below the domain is path style, not a bucket named like the host.
+        builder.set_host(host.with_cname_fallback(false));
+    }
+    Ok(builder)
+}
+
+fn config() -> S3Config {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_MAX;
+    config.put_object_max_size = Some(PUT_MAX);
+    config.post_object_max_file_size = PUT_MAX;
+    config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_MAX;
+    config.form_max_field_size = FORM_MAX;
+    config.form_max_fields_size = FORM_MAX;
+    config.form_max_parts = FORM_PARTS_MAX;
+    config.presigned_url_max_skew_time_secs = CLOCK_SKEW;
+    config.presigned_url_max_expires_secs = PRESIGNED_MAX;
+    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    config.enable_sig_v2 = false;
+    config
+}
+
+/// The service as the library makes it.
+type Library = S3Service;

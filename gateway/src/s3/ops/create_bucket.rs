@@ -1,0 +1,63 @@
+//! CreateBucket.
+
+use metadata::{Catalog, CatalogError};
+use s3s::dto::{BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, ObjectOwnership};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use types::BucketName;
+
+use crate::s3::authorize::{Authorized, CreateBucket, Gate};
+use crate::s3::{S3Settings, error, later};
+
+/// The region in which making a bucket again that one owns is no error.
+const FORGIVING_REGION: &str = "us-east-1";
+
+pub(in crate::s3) async fn run(
+    gate: &Gate,
+    catalog: &Catalog,
+    settings: &S3Settings,
+    request: S3Request<CreateBucketInput>,
+) -> S3Result<CreateBucketOutput> {
+    let allowed: Authorized<CreateBucket, ()> = gate.account(&request).await?;
+    let input = request.input;
+    check_wishes(&input, settings)?;
+    let name: BucketName = input.bucket.parse().map_err(error::name)?;
+    match catalog.create_bucket(&name, allowed.caller(), settings.default_geometry).await {
+        Ok(_) => {}
+        Err(CatalogError::BucketExists(_)) if settings.region == FORGIVING_REGION => {}
+        Err(refused) => return Err(error::catalog(refused)),
+    }
+    Ok(CreateBucketOutput { bucket_arn: None, location: Some(format!("/{name}")) })
+}
+
+/// Refuses what the bucket would not have.
+fn check_wishes(input: &CreateBucketInput, settings: &S3Settings) -> S3Result<()> {
+    if let Some(acl) = &input.acl {
+        later::bucket_acl(acl.as_str())?;
+    }
+    let grants = input.grant_full_control.is_some()
+        || input.grant_read.is_some()
+        || input.grant_read_acp.is_some()
+        || input.grant_write.is_some()
+        || input.grant_write_acp.is_some();
+    if grants {
+        return Err(error::later("Granting access by header"));
+    }
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        return Err(error::later("Object Lock"));
+    }
+    match input.object_ownership.as_ref().map(ObjectOwnership::as_str) {
+        // Without grants the owner owns everything, whatever the mode.
+        None | Some(ObjectOwnership::BUCKET_OWNER_ENFORCED | ObjectOwnership::BUCKET_OWNER_PREFERRED | ObjectOwnership::OBJECT_WRITER) => {}
+        Some(_) => return Err(S3Error::new(S3ErrorCode::InvalidArgument)),
+    }
+    let Some(configuration) = &input.create_bucket_configuration else { return Ok(()) };
+    if configuration.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
+        return Err(error::later("Bucket tagging"));
+    }
+    let region = configuration.location_constraint.as_ref().map(BucketLocationConstraint::as_str);
+    match region {
+        None | Some("") => Ok(()),
+        Some(region) if region == settings.region => Ok(()),
+        Some(_) => Err(S3Error::new(S3ErrorCode::InvalidLocationConstraint)),
+    }
+}

@@ -1,0 +1,54 @@
+//! GetObject. The library puts the `response-*` overrides on the answer.
+
+use bytes::Bytes;
+use metadata::Catalog;
+use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
+use s3s::{S3Request, S3Result};
+
+use super::found::{self, Asked};
+use crate::get::Reader;
+use crate::s3::authorize::{Authorized, Gate, GetObject};
+use crate::s3::conditions::ReadConditions;
+use crate::s3::{body, customer, error};
+
+pub(in crate::s3) async fn run(
+    gate: &Gate,
+    catalog: &Catalog,
+    reader: &Reader,
+    request: S3Request<GetObjectInput>,
+) -> S3Result<GetObjectOutput> {
+    let input = &request.input;
+    let allowed: Authorized<GetObject> =
+        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let input = request.input;
+    let customer = customer::key(
+        input.sse_customer_algorithm.as_deref(),
+        input.sse_customer_key,
+        input.sse_customer_key_md5.as_deref(),
+    )?;
+    let asked = Asked {
+        key: &input.key,
+        version: input.version_id.as_deref(),
+        conditions: ReadConditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+            if_unmodified_since: input.if_unmodified_since,
+        },
+        range: input.range,
+        part: input.part_number,
+        customer: customer.as_ref(),
+        checksum_mode: input.checksum_mode.as_ref(),
+    };
+    let found = found::find(catalog, &allowed, asked).await?;
+    let len = found.bytes.end - found.bytes.start;
+    let bytes = if len == 0 {
+        StreamingBlob::from(Bytes::new())
+    } else {
+        let opened = reader.open(&found.located, found.bytes.clone(), customer.as_ref()).await;
+        body::send(opened.map_err(error::get)?, len)
+    };
+    let mut output = found::output!(GetObjectOutput, &found);
+    output.body = Some(bytes);
+    Ok(output)
+}

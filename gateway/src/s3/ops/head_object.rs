@@ -1,0 +1,57 @@
+//! HeadObject: GET without the bytes. The library overrides no headers here, so `response-*` is done below.
+
+use metadata::Catalog;
+use s3s::dto::{self, HeadObjectInput, HeadObjectOutput};
+use s3s::{S3Request, S3Result};
+
+use super::found::{self, Asked};
+use crate::s3::authorize::{Authorized, Gate, GetObject};
+use crate::s3::conditions::ReadConditions;
+use crate::s3::customer;
+
+pub(in crate::s3) async fn run(
+    gate: &Gate,
+    catalog: &Catalog,
+    request: S3Request<HeadObjectInput>,
+) -> S3Result<HeadObjectOutput> {
+    let input = &request.input;
+    let allowed: Authorized<GetObject> =
+        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let input = request.input;
+    let customer = customer::key(
+        input.sse_customer_algorithm.as_deref(),
+        input.sse_customer_key,
+        input.sse_customer_key_md5.as_deref(),
+    )?;
+    let asked = Asked {
+        key: &input.key,
+        version: input.version_id.as_deref(),
+        conditions: ReadConditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+            if_unmodified_since: input.if_unmodified_since,
+        },
+        range: input.range,
+        part: input.part_number,
+        customer: customer.as_ref(),
+        checksum_mode: input.checksum_mode.as_ref(),
+    };
+    let found = found::find(catalog, &allowed, asked).await?;
+    let output = found::output!(HeadObjectOutput, &found);
+    Ok(HeadObjectOutput {
+        cache_control: input.response_cache_control.or(output.cache_control),
+        content_disposition: input.response_content_disposition.or(output.content_disposition),
+        content_encoding: input.response_content_encoding.or(output.content_encoding),
+        content_language: input.response_content_language.or(output.content_language),
+        content_type: input.response_content_type.or(output.content_type),
+        expires: input.response_expires.as_ref().and_then(http_date).or(output.expires),
+        ..output
+    })
+}
+
+fn http_date(time: &dto::Timestamp) -> Option<String> {
+    let mut text = Vec::new();
+    time.format(dto::TimestampFormat::HttpDate, &mut text).ok()?;
+    String::from_utf8(text).ok()
+}

@@ -1,0 +1,97 @@
+//! PutObject.
+
+use metadata::records::{Checksum, Detail};
+use metadata::Catalog;
+use s3s::dto::{PutObjectInput, PutObjectOutput};
+use s3s::stream::ByteStream as _;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+
+use crate::put::{Incoming, PUT_MAX, Target, Writer};
+use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::checksum::{self, Claims};
+use crate::s3::{S3Settings, body, conditions, customer, describe, error, later};
+
+pub(in crate::s3) async fn run(
+    gate: &Gate,
+    catalog: &Catalog,
+    writer: &Writer,
+    settings: &S3Settings,
+    request: S3Request<PutObjectInput>,
+) -> S3Result<PutObjectOutput> {
+    let input = &request.input;
+    let allowed: Authorized<PutObject> =
+        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let S3Request { mut input, headers, trailing_headers, .. } = request;
+    let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
+    let len = length(input.content_length, input.body.as_ref())?;
+    let target = target(&allowed, settings, &mut input)?;
+    if target.preconditions != metadata::Preconditions::default() {
+        // The commit decides; this only spares the client the upload.
+        let present = super::found::present(catalog, allowed.id(), &target.key).await?;
+        target.preconditions.check(present.as_ref()).map_err(error::catalog)?;
+    }
+    let encryption = target.detail.encryption.clone();
+
+    let (stream, fault) = body::receive(input.body.take());
+    let incoming = Incoming {
+        len,
+        body: stream,
+        content_md5: claims.content_md5,
+        checksums: claims.of_object(),
+        trailer: claims.trailer(),
+    };
+    let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
+
+    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&encryption);
+    let mut output = PutObjectOutput {
+        e_tag: Some(describe::etag(&entry.etag)),
+        checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
+        sse_customer_algorithm,
+        sse_customer_key_md5,
+        ..PutObjectOutput::default()
+    };
+    checksum::show!(output, claims.held().iter());
+    Ok(output)
+}
+
+/// How many bytes will come: what the framing says, which a signature covers, or else the header.
+///
+/// # Errors
+/// `EntityTooLarge` above 5 GiB; `MissingContentLength` if nobody knows.
+pub(super) fn length(header: Option<i64>, body: Option<&s3s::dto::StreamingBlob>) -> S3Result<u64> {
+    let exact = body.map_or(Some(0), |body| body.remaining_length().exact().map(|len| len as u64));
+    let len = exact.or_else(|| header.and_then(|len| u64::try_from(len).ok()));
+    match len {
+        Some(len) if len > PUT_MAX => Err(S3Error::new(S3ErrorCode::EntityTooLarge)),
+        Some(len) => Ok(len),
+        None => Err(S3Error::new(S3ErrorCode::MissingContentLength)),
+    }
+}
+
+fn target(allowed: &Authorized<PutObject>, settings: &S3Settings, input: &mut PutObjectInput) -> S3Result<Target> {
+    later::asked!(input).refuse()?;
+    if input.write_offset_bytes.is_some() {
+        return Err(error::later("Appending to an object"));
+    }
+    let customer = customer::key(
+        input.sse_customer_algorithm.as_deref(),
+        input.sse_customer_key.take(),
+        input.sse_customer_key_md5.as_deref(),
+    )?;
+    let (class, geometry) = describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
+    Ok(Target {
+        bucket: allowed.at(),
+        key: describe::key(&input.key)?,
+        geometry,
+        class,
+        owner: allowed.writer(),
+        detail: Detail {
+            headers: describe::keep(describe::content_headers!(input)),
+            user: describe::user_metadata(input.metadata.take())?,
+            checksums: Vec::new(),
+            encryption: customer::encryption(customer.as_ref()),
+        },
+        customer,
+        preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
+    })
+}

@@ -1,0 +1,82 @@
+//! Upkeep: what keeps the promises while nodes come and go and objects are deleted. Every step may be the last before a crash, and
+//! doing one twice does no harm.
+//!
+//! | file | does |
+//! |---|---|
+//! | [`worker`] | runs the others, in rounds and when nodes come or go |
+//! | [`collect`] | frees what nobody refers to, and has nodes drop it |
+//! | [`repair`] | rebuilds missing shards, on their node or on a newcomer |
+//! | [`members`] | declares nodes lost and gives their slots to others |
+//! | [`reconcile`] | compares a node's inventory with the catalog |
+
+pub mod collect;
+pub mod members;
+pub mod reconcile;
+pub mod repair;
+pub mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::{Catalog, CatalogError};
+use protocol::NodeError;
+use protocol::identity::GrantedKey;
+use seal::Keyring;
+use types::Timestamp;
+use types::clock::SharedClock;
+
+use crate::get::GetError;
+use crate::nodes::Nodes;
+use crate::put::place::Placer;
+use crate::session::Session;
+
+/// Why a step of upkeep failed. The next round tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A node.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A segment could not be read.
+    #[error(transparent)]
+    Read(#[from] GetError),
+    /// A drop could not be signed: the revision key's grant has run out.
+    #[error("a revision cannot be signed")]
+    Sign(#[from] protocol::identity::TrustError),
+}
+
+/// How often and how patiently.
+#[derive(Clone, Debug)]
+pub struct UpkeepSettings {
+    /// Between two rounds.
+    pub interval: Duration,
+    /// A node that is offline this long is declared lost.
+    pub node_lost_after: Duration,
+    /// Between two comparisons of a node's inventory with the catalog.
+    pub reconcile_every: Duration,
+}
+
+/// What upkeep works with.
+#[derive(Clone)]
+pub struct Upkeep {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Who is online.
+    pub nodes: Arc<Nodes>,
+    /// Learns of slots that changed hands.
+    pub placer: Arc<Placer>,
+    /// This gateway's lease.
+    pub session: Arc<Session>,
+    /// Seals the labels of repaired shards.
+    pub keyring: Arc<Keyring>,
+    /// Signs drops.
+    pub revision: Arc<GrantedKey>,
+    /// The time.
+    pub clock: SharedClock,
+    /// How often.
+    pub settings: UpkeepSettings,
+    /// When this gateway started: the time before counts against no node.
+    pub started: Timestamp,
+}

@@ -1,0 +1,174 @@
+//! How RocksDB is set up, and why.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rocksdb::{
+    BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DataBlockIndexType, LogLevel,
+    Options,
+};
+
+use super::shared::RocksShared;
+use crate::error::KvError;
+use crate::migrate;
+use crate::scan::{Family, FamilyOptions};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Background threads an engine asks for; all engines of a process draw them from one pool.
+const BACKGROUND_JOBS: i32 = 2;
+/// Files an engine keeps open. Seven engines of one process then stay below the usual limit of 1,024.
+const OPEN_FILES: i32 = 128;
+/// Bits of bloom filter per key: one false positive in a hundred lookups.
+const BLOOM_BITS: f64 = 10.0;
+/// Write buffers are allocated in steps of this size, so that an idle engine holds one step per family.
+const ARENA_STEP: usize = 128 * KIB;
+/// Rewriting for [`FamilyOptions::rewrite_after`] has stages (write buffer out, down the levels, bottom level); each gets this part of the time.
+const REWRITE_STAGES: u32 = 4;
+
+/// What an acknowledged commit survives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Loss of power: the write-ahead log is synced before the answer.
+    Fsync,
+    /// The end of the process, but not of the machine: for what can be rebuilt.
+    Buffered,
+}
+
+/// How to open a [`Rocks`](super::Rocks). Start from [`Self::metadata`] or [`Self::index`].
+#[derive(Clone, Debug)]
+pub struct RocksOptions<'a> {
+    /// The families besides [`Family::MAIN`], or with it if it has a policy.
+    pub families: Vec<FamilyOptions>,
+    /// What an acknowledged commit survives.
+    pub durability: Durability,
+    /// Bytes of writes a family gathers in memory before they become a file.
+    pub write_buffer: usize,
+    /// What all engines of the process share.
+    pub shared: &'a RocksShared,
+}
+
+impl<'a> RocksOptions<'a> {
+    /// For the metadata of a gateway: every commit is synced, 16 MiB write buffers.
+    #[must_use]
+    pub fn metadata(shared: &'a RocksShared) -> Self {
+        Self { families: Vec::new(), durability: Durability::Fsync, write_buffer: 16 * MIB, shared }
+    }
+
+    /// For an index that can be rebuilt, in a small process: commits are not synced, 4 MiB write buffers.
+    #[must_use]
+    pub fn index(shared: &'a RocksShared) -> Self {
+        Self {
+            families: Vec::new(),
+            durability: Durability::Buffered,
+            write_buffer: 4 * MIB,
+            shared,
+        }
+    }
+
+    /// With these families too.
+    #[must_use]
+    pub fn with_families(mut self, families: impl IntoIterator<Item = FamilyOptions>) -> Self {
+        self.families.extend(families);
+        self
+    }
+
+    pub(super) fn into_owned(self) -> Owned {
+        let Self { families, durability, write_buffer, shared } = self;
+        Owned { families, durability, write_buffer, shared: shared.clone() }
+    }
+}
+
+/// The options as they travel to the thread that opens.
+pub(super) struct Owned {
+    pub(super) families: Vec<FamilyOptions>,
+    pub(super) durability: Durability,
+    write_buffer: usize,
+    shared: RocksShared,
+}
+
+impl Owned {
+    /// The families of the folder, of the options and our own, each with its policy.
+    pub(super) fn descriptors(&self, path: &Path) -> Result<Vec<ColumnFamilyDescriptor>, KvError> {
+        let mut names = vec![Family::MAIN.0.to_owned(), migrate::FAMILY.to_owned()];
+        names.extend(self.families.iter().map(|options| options.family.0.to_owned()));
+        if path.join("CURRENT").exists() {
+            // Families we do not know come from a newer program; the format record then says so in words.
+            let found = DB::list_cf(&Options::default(), path);
+            names.extend(found.map_err(|error| super::opening(path, error))?);
+        }
+        names.sort();
+        names.dedup();
+        Ok(names
+            .into_iter()
+            .map(|name| {
+                let asked = self.families.iter().find(|options| options.family.0 == name);
+                let rewrite_after = asked.and_then(|options| options.rewrite_after);
+                ColumnFamilyDescriptor::new(name, self.family(rewrite_after))
+            })
+            .collect())
+    }
+
+    /// Options of the whole database.
+    pub(super) fn database(&self) -> Options {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_env(&self.shared.env);
+        options.set_write_buffer_manager(&self.shared.write_buffers);
+        options.set_max_background_jobs(BACKGROUND_JOBS);
+        options.set_max_open_files(OPEN_FILES);
+        options.set_max_file_opening_threads(1);
+        options.set_skip_stats_update_on_db_open(true);
+        options.set_bytes_per_sync(MIB as u64);
+        // A family that is rarely written would keep every log since its last write.
+        options.set_max_total_wal_size(2 * self.write_buffer as u64);
+        options.set_max_manifest_file_size(4 * MIB);
+        // RocksDB's own log: only what went wrong, in two small files. No statistics, so no thread that writes them.
+        options.set_log_level(LogLevel::Warn);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(MIB);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options
+    }
+
+    fn family(&self, rewrite_after: Option<Duration>) -> Options {
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&self.table());
+        options.set_write_buffer_size(self.write_buffer);
+        options.set_arena_block_size(ARENA_STEP.min(self.write_buffer / 8));
+        options.set_level_compaction_dynamic_level_bytes(true);
+        // Fresh data is read and rewritten soon: cheap compression. Most bytes lie at the bottom: the strong one.
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        // Off by default in periodic terms too: only a family that asks is rewritten by the clock.
+        let stage = rewrite_after.map_or(0, |after| (after / REWRITE_STAGES).as_secs().max(1));
+        options.set_ttl(stage);
+        options.set_periodic_compaction_seconds(stage * 2);
+        options
+    }
+
+    fn table(&self) -> BlockBasedOptions {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&self.shared.cache);
+        table.set_block_size(8 * KIB);
+        table.set_format_version(6);
+        table.set_bloom_filter(BLOOM_BITS, false);
+        table.set_optimize_filters_for_memory(true);
+        table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        // Index and filter count against the budget, or a large store would outgrow it unseen.
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        table
+    }
+
+    /// Families with a rewriting policy, and how long a deletion may stay in their write buffer.
+    pub(super) fn flush_within(&self) -> Vec<(Family, Duration)> {
+        let stage = |options: &FamilyOptions| {
+            Some((options.family, options.rewrite_after? / REWRITE_STAGES))
+        };
+        self.families.iter().filter_map(stage).collect()
+    }
+}

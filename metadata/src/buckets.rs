@@ -1,0 +1,160 @@
+//! Buckets, and the two-phase deletion that keeps objects out of deleted ones.
+
+use kv::KeyPrefix;
+use types::{AccountId, BucketId, BucketName, GeometryName};
+
+use crate::records::{Bucket, BucketState};
+use crate::schema::{BUCKETS, BUCKETS_OF, OBJECTS, UPLOADS};
+use crate::{Catalog, CatalogError};
+
+impl Catalog {
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// [`CatalogError::BucketExists`] if `owner` has it already, [`CatalogError::BucketTaken`] if somebody else has.
+    pub async fn create_bucket(
+        &self,
+        name: &BucketName,
+        owner: &AccountId,
+        geometry: GeometryName,
+    ) -> Result<Bucket, CatalogError> {
+        let bucket = Bucket {
+            id: BucketId::random(),
+            owner: owner.clone(),
+            created: self.now(),
+            geometry,
+            state: BucketState::Open,
+        };
+        let bucket = &bucket;
+        kv::transact(&*self.kv, |tx| async move {
+            if let Some(present) = BUCKETS.get_for_update(&tx, name).await? {
+                return Err(if present.owner == *owner {
+                    CatalogError::BucketExists(name.clone())
+                } else {
+                    CatalogError::BucketTaken(name.clone())
+                });
+            }
+            BUCKETS.put(&tx, name, bucket);
+            BUCKETS_OF.put(&tx, &(owner.clone(), name.clone()), &());
+            Ok(bucket.clone())
+        })
+        .await
+    }
+
+    /// The bucket of that name.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchBucket`].
+    pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, CatalogError> {
+        BUCKETS
+            .get(&self.kv.snapshot().await?, name)
+            .await?
+            .ok_or_else(|| CatalogError::NoSuchBucket(name.clone()))
+    }
+
+    /// The buckets of `owner` in order of names.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn buckets_of(&self, owner: &AccountId) -> Result<Vec<(BucketName, Bucket)>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let mut found = Vec::new();
+        for ((_, name), ()) in self.under(&snap, &BUCKETS_OF, owner).await? {
+            if let Some(bucket) = BUCKETS.get(&snap, &name).await? {
+                found.push((name, bucket));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes an empty bucket.
+    ///
+    /// Two phases, because no engine is asked to see phantoms: mark the row and commit (from then on every PUT, which reads
+    /// the row with `get_shared`, either committed before the mark or fails), look for objects in a fresh snapshot, then delete or unmark.
+    /// Uploads under way do not keep a bucket; they are released with it.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketNotEmpty`], [`CatalogError::BucketBusy`] while another deletion looks.
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), CatalogError> {
+        let seen = self.bucket(name).await?;
+        if self.bucket_has_objects(seen.id).await? {
+            return Err(CatalogError::BucketNotEmpty(name.clone()));
+        }
+        self.mark_bucket(name, seen.id, BucketState::Open, BucketState::Deleting).await?;
+        match self.bucket_has_objects(seen.id).await {
+            Ok(false) => self.finish_bucket(name, &seen).await,
+            found => {
+                self.mark_bucket(name, seen.id, BucketState::Deleting, BucketState::Open).await?;
+                found?;
+                Err(CatalogError::BucketNotEmpty(name.clone()))
+            }
+        }
+    }
+
+    /// Opens buckets again that a crash left marked. Called once at start, before any request.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn unmark_buckets(&self) -> Result<(), CatalogError> {
+        for (name, bucket) in self.all(&BUCKETS).await? {
+            if bucket.state == BucketState::Deleting {
+                self.mark_bucket(&name, bucket.id, BucketState::Deleting, BucketState::Open).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bucket_has_objects(&self, id: BucketId) -> Result<bool, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        Ok(!OBJECTS.scan(&snap, KeyPrefix::of(&id), 1).await?.is_empty())
+    }
+
+    async fn mark_bucket(
+        &self,
+        name: &BucketName,
+        id: BucketId,
+        from: BucketState,
+        to: BucketState,
+    ) -> Result<(), CatalogError> {
+        kv::transact(&*self.kv, |tx| async move {
+            match BUCKETS.get_for_update(&tx, name).await? {
+                Some(bucket) if bucket.id == id && bucket.state == from => {
+                    BUCKETS.put(&tx, name, &Bucket { state: to, ..bucket });
+                    Ok(())
+                }
+                Some(bucket) if bucket.id == id => Err(CatalogError::BucketBusy(name.clone())),
+                _ => Err(CatalogError::NoSuchBucket(name.clone())),
+            }
+        })
+        .await
+    }
+
+    async fn finish_bucket(&self, name: &BucketName, bucket: &Bucket) -> Result<(), CatalogError> {
+        for _ in 0..UPLOAD_ROUNDS {
+            let snap = self.kv.snapshot().await?;
+            let uploads = UPLOADS.scan(&snap, KeyPrefix::of(&bucket.id), UPLOADS_PER_STEP).await?;
+            for ((_, key, manifest), _) in &uploads {
+                self.abort_upload_of(bucket.id, key, *manifest).await?;
+            }
+            if uploads.len() < UPLOADS_PER_STEP {
+                break;
+            }
+        }
+        kv::transact(&*self.kv, |tx| async move {
+            match BUCKETS.get_for_update(&tx, name).await? {
+                Some(present) if present.id == bucket.id => {
+                    BUCKETS.delete(&tx, name);
+                    BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
+                    Ok(())
+                }
+                _ => Err(CatalogError::NoSuchBucket(name.clone())),
+            }
+        })
+        .await
+    }
+}
+
+/// Uploads released in one step of a bucket's deletion.
+const UPLOADS_PER_STEP: usize = 100;
+/// No new upload can begin in a marked bucket, so this bound is only a guard against a loop that never ends.
+const UPLOAD_ROUNDS: usize = 100_000;

@@ -1,0 +1,57 @@
+//! What can go wrong in the catalog, by whose fault.
+
+use kv::KvError;
+use types::{BucketName, StreamId};
+
+/// A refusal or failure of the catalog. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// No bucket of that name.
+    #[error("no bucket named {0}")]
+    NoSuchBucket(BucketName),
+    /// The bucket is another one now, or is being deleted this moment.
+    #[error("bucket {0} is being deleted")]
+    BucketBusy(BucketName),
+    /// The name is taken by another account.
+    #[error("bucket {0} belongs to another account")]
+    BucketTaken(BucketName),
+    /// The account has this bucket already.
+    #[error("bucket {0} exists already")]
+    BucketExists(BucketName),
+    /// DeleteBucket found an object.
+    #[error("bucket {0} is not empty")]
+    BucketNotEmpty(BucketName),
+    /// No such object.
+    #[error("no such key")]
+    NoSuchKey,
+    /// No such multipart upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// A part named by Complete is not there, or has another entity tag.
+    #[error("part {0} is not there or has another entity tag")]
+    InvalidPart(u32),
+    /// A condition of the request does not hold.
+    #[error("precondition failed")]
+    PreconditionFailed,
+    /// The stream is being collected: copy it anew.
+    #[error("stream {0} is being collected")]
+    StreamDying(StreamId),
+    /// This gateway's session ended or its lease ran out.
+    #[error("the session ended; this gateway may not commit")]
+    SessionEnded,
+    /// Something of that name exists.
+    #[error("{0} exists already")]
+    Exists(&'static str),
+    /// Something is not there.
+    #[error("no such {0}")]
+    Missing(&'static str),
+    /// The invite is unknown, used, expired or revoked.
+    #[error("the invite is {0}")]
+    Invite(&'static str),
+    /// Rows contradict each other.
+    #[error("the catalog contradicts itself: {0}")]
+    Corrupt(String),
+    /// The engine failed.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+}

@@ -1,0 +1,145 @@
+//! Placement groups: forming, sealing, and handing a slot from one node to another.
+
+use types::entropy::random_u64;
+use types::{Epoch, GeometryName, GroupId, NodeId, SegmentId, Slot};
+
+use crate::records::{GroupState, PlacementGroup, SlotRow};
+use crate::schema::{GROUPS, GROUPS_OF_NODE};
+use crate::{Catalog, CatalogError};
+
+impl Catalog {
+    /// Forms a group of `members` (slot by slot; `None` counts as missing).
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn create_group(
+        &self,
+        geometry: GeometryName,
+        scheme: u8,
+        members: &[Option<NodeId>],
+    ) -> Result<(GroupId, PlacementGroup), CatalogError> {
+        // Random, so that groups spread over the key space and a rolled-back catalog never gives one id to two groups.
+        let id = GroupId(random_u64());
+        let slots = members.iter().map(|node| SlotRow { node: *node, since: Epoch(1), ..SlotRow::default() });
+        let group =
+            &PlacementGroup { geometry, scheme, epoch: Epoch(1), state: GroupState::Open, slots: slots.collect() };
+        kv::transact(&*self.kv, |tx| async move {
+            if GROUPS.get_for_update(&tx, &id).await?.is_some() {
+                return Err(CatalogError::Exists("group"));
+            }
+            GROUPS.put(&tx, &id, group);
+            for (slot, node) in (0u8..).map(Slot).zip(members) {
+                if let Some(node) = node {
+                    GROUPS_OF_NODE.put(&tx, &(*node, id), &slot);
+                }
+            }
+            Ok((id, group.clone()))
+        })
+        .await
+    }
+
+    /// One group.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`].
+    pub async fn group(&self, id: GroupId) -> Result<PlacementGroup, CatalogError> {
+        GROUPS.get(&self.kv.snapshot().await?, &id).await?.ok_or(CatalogError::Missing("placement group"))
+    }
+
+    /// Every group.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn groups(&self) -> Result<Vec<(GroupId, PlacementGroup)>, CatalogError> {
+        self.all(&GROUPS).await
+    }
+
+    /// The groups in which a node has, or is just handing over, a slot.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn groups_of(&self, node: NodeId) -> Result<Vec<(GroupId, Slot)>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let rows = self.under(&snap, &GROUPS_OF_NODE, &node).await?;
+        Ok(rows.into_iter().map(|((_, group), slot)| (group, slot)).collect())
+    }
+
+    /// Closes a group for new segments.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`].
+    pub async fn seal_group(&self, id: GroupId) -> Result<PlacementGroup, CatalogError> {
+        self.change_group(id, |group| group.state = GroupState::Sealed).await
+    }
+
+    /// Hands a slot to `newcomer`. Segments are still with the previous holder until the refill has come past them.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`].
+    pub async fn replace_member(
+        &self,
+        id: GroupId,
+        slot: Slot,
+        newcomer: NodeId,
+    ) -> Result<PlacementGroup, CatalogError> {
+        kv::transact(&*self.kv, |tx| async move {
+            let mut group =
+                GROUPS.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("placement group"))?;
+            if group.slot_of(newcomer).is_some() {
+                return Err(CatalogError::Exists("the node's slot in this group"));
+            }
+            group.epoch = Epoch(group.epoch.0 + 1);
+            let epoch = group.epoch;
+            let row = group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
+            let previous = row.node.or(row.previous);
+            *row = SlotRow { node: Some(newcomer), since: epoch, previous, filled_to: None, filling: true };
+            if let Some(previous) = previous {
+                GROUPS_OF_NODE.delete(&tx, &(previous, id));
+            }
+            GROUPS_OF_NODE.put(&tx, &(newcomer, id), &slot);
+            GROUPS.put(&tx, &id, &group);
+            Ok(group)
+        })
+        .await
+    }
+
+    /// Notes how far the refill of a slot has come; `done` ends it and forgets the previous holder.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`].
+    pub async fn slot_filled(
+        &self,
+        id: GroupId,
+        slot: Slot,
+        filled_to: Option<SegmentId>,
+        done: bool,
+    ) -> Result<PlacementGroup, CatalogError> {
+        self.change_group(id, |group| {
+            if let Some(row) = group.slots.get_mut(usize::from(slot.0)) {
+                row.filled_to = filled_to.or(row.filled_to);
+                if done {
+                    row.previous = None;
+                    row.filling = false;
+                    row.filled_to = None;
+                }
+            }
+        })
+        .await
+    }
+
+    async fn change_group(
+        &self,
+        id: GroupId,
+        change: impl Fn(&mut PlacementGroup) + Send + Sync,
+    ) -> Result<PlacementGroup, CatalogError> {
+        let change = &change;
+        kv::transact(&*self.kv, |tx| async move {
+            let mut group =
+                GROUPS.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("placement group"))?;
+            change(&mut group);
+            GROUPS.put(&tx, &id, &group);
+            Ok(group)
+        })
+        .await
+    }
+}

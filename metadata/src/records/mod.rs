@@ -1,0 +1,23 @@
+//! What the catalog remembers, one kind of thing to a file. Every record is stored as postcard; a table's name carries its
+//! format number (`crate::schema`), and the golden bytes in `tests/golden.rs` pin each format.
+
+mod account;
+mod bucket;
+mod group;
+mod node;
+mod object;
+mod session;
+mod stream;
+mod upload;
+
+pub use account::{AccessKey, Account};
+pub use bucket::{Bucket, BucketState};
+pub use group::{GroupState, PlacementGroup, SlotRow};
+pub use node::{Invite, Node, NodeState};
+pub use object::{
+    Body, Checksum, ChecksumAlgorithm, ChecksumKind, ContentHeaders, Detail, Encryption, Entry,
+    Etag, Extent,
+};
+pub use session::{Session, SessionState};
+pub use stream::{SegmentRow, SlotSet, StreamRow, StreamState};
+pub use upload::{Part, Upload};

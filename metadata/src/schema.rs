@@ -1,0 +1,77 @@
+//! Every table in one place. A table's name carries its format number: data of another format is another table.
+
+use kv::{Family, FamilyOptions, Table};
+use seal::wrap::WrappedKey;
+use types::{
+    AccountId, BucketId, BucketName, GroupId, ManifestId, NodeId, ObjectKey, SegmentId, SessionId,
+    ShardId, Slot, StreamId, Timestamp,
+};
+
+use crate::commit::Inline;
+use crate::garbage::Release;
+use crate::records::{
+    AccessKey, Account, Bucket, Detail, Entry, Extent, Invite, Node, Part, PlacementGroup,
+    SegmentRow, Session, StreamRow, Upload,
+};
+
+/// Wrapped data keys live apart, so that their deletions can be compacted away early: a deleted object's key is then gone from disk too.
+pub const WRAP_FAMILY: Family = Family("wraps");
+
+/// Deleted wraps are gone from the disk within this time.
+const WRAPS_REWRITTEN_AFTER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// The families an engine must be opened with.
+#[must_use]
+pub fn families() -> Vec<FamilyOptions> {
+    vec![
+        FamilyOptions { family: Family::MAIN, rewrite_after: None },
+        FamilyOptions { family: WRAP_FAMILY, rewrite_after: Some(WRAPS_REWRITTEN_AFTER) },
+    ]
+}
+
+const MAIN: Family = Family::MAIN;
+
+/// The installation's identity.
+pub(crate) const CLUSTER: Table<(), [u8; 16]> = Table::new(MAIN, "cluster/1");
+pub(crate) const ACCOUNTS: Table<AccountId, Account> = Table::new(MAIN, "account/1");
+pub(crate) const ACCESS_KEYS: Table<String, AccessKey> = Table::new(MAIN, "access-key/1");
+pub(crate) const BUCKETS: Table<BucketName, Bucket> = Table::new(MAIN, "bucket/1");
+pub(crate) const BUCKETS_OF: Table<(AccountId, BucketName), ()> = Table::new(MAIN, "bucket-of/1");
+
+/// The current version of each key; order of keys = S3 list order.
+pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/1");
+pub(crate) const DETAILS: Table<ManifestId, Detail> = Table::new(MAIN, "detail/1");
+/// Ciphertext of small objects.
+pub(crate) const INLINE: Table<ManifestId, Inline> = Table::new(MAIN, "inline/1");
+/// Extents, in pages.
+pub(crate) const EXTENTS: Table<(ManifestId, u32), Vec<Extent>> = Table::new(MAIN, "extent/1");
+/// The data key of each stream a manifest refers to. An inline object's key is under the stream id its cipher was bound to.
+pub(crate) const WRAPS: Table<(ManifestId, StreamId), WrappedKey> = Table::new(WRAP_FAMILY, "wrap/1");
+
+/// Uploads under way, in the order ListMultipartUploads shows them.
+pub(crate) const UPLOADS: Table<(BucketId, ObjectKey, ManifestId), Upload> =
+    Table::new(MAIN, "upload/1");
+pub(crate) const PARTS: Table<(ManifestId, u32), Part> = Table::new(MAIN, "part/1");
+
+pub(crate) const STREAMS: Table<StreamId, StreamRow> = Table::new(MAIN, "stream/1");
+pub(crate) const SEGMENTS: Table<SegmentId, SegmentRow> = Table::new(MAIN, "segment/1");
+/// Who refers to a stream: rows, never counters. The number is the part, so that parts of one upload may share a stream.
+pub(crate) const REFERENCES: Table<(StreamId, ManifestId, u32), ()> = Table::new(MAIN, "reference/1");
+
+pub(crate) const GROUPS: Table<GroupId, PlacementGroup> = Table::new(MAIN, "group/1");
+pub(crate) const GROUPS_OF_NODE: Table<(NodeId, GroupId), Slot> = Table::new(MAIN, "group-of-node/1");
+pub(crate) const SEGMENTS_OF_GROUP: Table<(GroupId, SegmentId), ()> =
+    Table::new(MAIN, "segment-of-group/1");
+/// Segments with missed slots: the work of repair.
+pub(crate) const DEGRADED: Table<(GroupId, SegmentId), ()> = Table::new(MAIN, "degraded/1");
+
+pub(crate) const NODES: Table<NodeId, Node> = Table::new(MAIN, "node/1");
+pub(crate) const INVITES: Table<[u8; 32], Invite> = Table::new(MAIN, "invite/1");
+pub(crate) const SESSIONS: Table<SessionId, Session> = Table::new(MAIN, "session/1");
+
+/// Manifests that no version refers to any more.
+pub(crate) const RELEASES: Table<(ManifestId, u8), Release> = Table::new(MAIN, "release/1");
+/// Streams to look at once their read grace is over. The first byte spreads them.
+pub(crate) const CHECKS: Table<(u8, Timestamp, StreamId), ()> = Table::new(MAIN, "check/1");
+/// Shards that a node still has to drop.
+pub(crate) const DROPS: Table<(NodeId, ShardId), Timestamp> = Table::new(MAIN, "drop/1");

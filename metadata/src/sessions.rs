@@ -1,0 +1,98 @@
+//! Sessions: the leases under which gateways store.
+
+use std::time::Duration;
+
+use kv::Tx;
+use types::SessionId;
+use types::entropy::random_u64;
+
+use crate::records::{Session, SessionState};
+use crate::schema::SESSIONS;
+use crate::{Catalog, CatalogError};
+
+impl Catalog {
+    /// Begins a session. Its id is random, so that a catalog that was rolled back to an older state never mistakes it for one it knew.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn begin_session(&self, gateway: &str, lease: Duration) -> Result<SessionId, CatalogError> {
+        let id = SessionId(random_u64());
+        let now = self.now();
+        let session = &Session {
+            gateway: gateway.to_owned(),
+            started: now,
+            state: SessionState::Leased { until: now.plus(lease) },
+            fencing: 1,
+        };
+        kv::transact(&*self.kv, |tx| async move {
+            if SESSIONS.get_for_update(&tx, &id).await?.is_some() {
+                return Err(CatalogError::Exists("session"));
+            }
+            SESSIONS.put(&tx, &id, session);
+            Ok(id)
+        })
+        .await
+    }
+
+    /// Prolongs a lease. A lease that ran out is not renewed.
+    ///
+    /// # Errors
+    /// [`CatalogError::SessionEnded`].
+    pub async fn renew_session(&self, id: SessionId, lease: Duration) -> Result<(), CatalogError> {
+        let now = self.now();
+        kv::transact(&*self.kv, |tx| async move {
+            let session = SESSIONS.get_for_update(&tx, &id).await?.ok_or(CatalogError::SessionEnded)?;
+            let SessionState::Leased { until } = session.state else {
+                return Err(CatalogError::SessionEnded);
+            };
+            if until < now {
+                return Err(CatalogError::SessionEnded);
+            }
+            let state = SessionState::Leased { until: now.plus(lease) };
+            SESSIONS.put(&tx, &id, &Session { state, fencing: session.fencing + 1, ..session });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a session: from now on, what it wrote and the catalog does not know is garbage.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn end_session(&self, id: SessionId) -> Result<(), CatalogError> {
+        let now = self.now();
+        kv::transact(&*self.kv, |tx| async move {
+            if let Some(session) = SESSIONS.get_for_update(&tx, &id).await?
+                && !matches!(session.state, SessionState::Ended { .. })
+            {
+                SESSIONS.put(&tx, &id, &Session { state: SessionState::Ended { at: now }, ..session });
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every session ever begun that is still remembered.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn sessions(&self) -> Result<Vec<(SessionId, Session)>, CatalogError> {
+        self.all(&SESSIONS).await
+    }
+
+    /// What the catalog knows of a session.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>, CatalogError> {
+        Ok(SESSIONS.get(&self.kv.snapshot().await?, &id).await?)
+    }
+
+    /// Every commit of a stream passes here: the session must be leased, and stay so until the commit.
+    pub(crate) async fn check_session(&self, tx: &Tx, id: SessionId) -> Result<(), CatalogError> {
+        match SESSIONS.get_shared(tx, &id).await?.map(|session| session.state) {
+            Some(SessionState::Leased { until }) if self.now() < until => Ok(()),
+            _ => Err(CatalogError::SessionEnded),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Streams and segments, as reads and repair ask for them.
+
+use std::ops::Range;
+
+use kv::{KeyPrefix, Span};
+use seal::WrappedKey;
+use types::{GroupId, SegmentId, Slot, StreamId};
+
+use crate::records::{SegmentRow, StreamRow};
+use crate::schema::{DEGRADED, REFERENCES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS};
+use crate::{Catalog, CatalogError};
+
+impl Catalog {
+    /// The row of a stream.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn stream(&self, id: StreamId) -> Result<Option<StreamRow>, CatalogError> {
+        Ok(STREAMS.get(&self.kv.snapshot().await?, &id).await?)
+    }
+
+    /// The segments of a stream in `range`, in order.
+    ///
+    /// # Errors
+    /// [`CatalogError::Corrupt`] if one is not there.
+    pub async fn segments(&self, stream: StreamId, range: Range<u32>) -> Result<Vec<SegmentRow>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let mut rows = Vec::with_capacity(range.len());
+        for index in range {
+            let id = SegmentId { stream, index };
+            let row = SEGMENTS.get(&snap, &id).await?;
+            rows.push(row.ok_or_else(|| CatalogError::Corrupt(format!("segment {id} is gone")))?);
+        }
+        Ok(rows)
+    }
+
+    /// A wrap of the stream's data key, from any manifest that refers to it. `None` if nothing does any more.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn wrap_of(&self, stream: StreamId) -> Result<Option<WrappedKey>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let references = REFERENCES.scan(&snap, KeyPrefix::of(&stream), 1).await?;
+        match references.first() {
+            Some(((_, manifest, _), ())) => Ok(WRAPS.get(&snap, &(*manifest, stream)).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// One segment, if the catalog knows it.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn segment(&self, id: SegmentId) -> Result<Option<SegmentRow>, CatalogError> {
+        Ok(SEGMENTS.get(&self.kv.snapshot().await?, &id).await?)
+    }
+
+    /// Up to `limit` segments of a group, in order, after `after`.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn segments_of_group(
+        &self,
+        group: GroupId,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<SegmentId>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let all = Span::of(&KeyPrefix::of(&group));
+        let span = after.map_or(all.clone(), |segment| all.after_key(&(group, segment)));
+        let rows = SEGMENTS_OF_GROUP.scan(&snap, span, limit).await?;
+        Ok(rows.into_iter().map(|((_, segment), ())| segment).collect())
+    }
+
+    /// Up to `limit` segments that miss a shard, after `after`.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn degraded(
+        &self,
+        after: Option<(GroupId, SegmentId)>,
+        limit: usize,
+    ) -> Result<Vec<(GroupId, SegmentId)>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let span = after.map_or(Span::all(), |key| Span::all().after_key(&key));
+        let rows = DEGRADED.scan(&snap, span, limit).await?;
+        Ok(rows.into_iter().map(|(key, ())| key).collect())
+    }
+
+    /// Writes down that `slots` of a segment have no shard. A segment that is gone meanwhile is nobody's loss.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn mark_missed(&self, id: SegmentId, slots: &[Slot]) -> Result<(), CatalogError> {
+        kv::transact(&*self.kv, |tx| async move {
+            if let Some(mut row) = SEGMENTS.get_for_update(&tx, &id).await? {
+                for slot in slots {
+                    row.missed.insert(*slot);
+                }
+                SEGMENTS.put(&tx, &id, &row);
+                DEGRADED.put(&tx, &(row.group, id), &());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes down that a slot of a segment has its shard again.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn mark_filled(&self, id: SegmentId, slots: &[Slot]) -> Result<(), CatalogError> {
+        kv::transact(&*self.kv, |tx| async move {
+            if let Some(mut row) = SEGMENTS.get_for_update(&tx, &id).await? {
+                for slot in slots {
+                    row.missed.remove(*slot);
+                }
+                SEGMENTS.put(&tx, &id, &row);
+                if row.missed.is_empty() {
+                    DEGRADED.delete(&tx, &(row.group, id));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,197 @@
+//! Multipart uploads. An upload is a manifest that no version has taken over yet: its parts' references and wraps are written
+//! under the id that the completed version keeps, so Complete moves no data and rewrites no keys.
+
+use kv::{KeyPrefix, Span, Tx};
+use seal::wrap::WrappedKey;
+use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId};
+
+use crate::commit::{check_bucket, check_whole, refer, write_extents, write_stream};
+use crate::garbage::Release;
+use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, Part, Upload};
+use crate::schema::{DETAILS, OBJECTS, PARTS, UPLOADS};
+use crate::{Catalog, CatalogError, Preconditions, StreamCommit};
+
+/// An upload's place: bucket, key and id.
+pub type UploadAt = (BucketId, ObjectKey, ManifestId);
+
+/// What Complete makes of an upload.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// Chosen part numbers in ascending order, with the entity tag the client saw.
+    pub parts: Vec<(u32, [u8; 16])>,
+    /// The object's entity tag.
+    pub etag: Etag,
+    /// The object's checksums.
+    pub checksums: Vec<Checksum>,
+    /// What must hold of the present object.
+    pub preconditions: Preconditions,
+}
+
+impl Catalog {
+    /// Begins an upload under a fresh manifest id.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketBusy`].
+    pub async fn create_upload(
+        &self,
+        bucket: &(BucketName, BucketId),
+        key: &ObjectKey,
+        upload: &Upload,
+    ) -> Result<ManifestId, CatalogError> {
+        let id = ManifestId::random();
+        let at = &(bucket.1, key.clone(), id);
+        kv::transact(&*self.kv, |tx| async move {
+            check_bucket(&tx, bucket).await?;
+            UPLOADS.put(&tx, at, upload);
+            Ok(id)
+        })
+        .await
+    }
+
+    /// An upload under way.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchUpload`].
+    pub async fn upload(&self, at: &UploadAt) -> Result<Upload, CatalogError> {
+        UPLOADS.get(&self.kv.snapshot().await?, at).await?.ok_or(CatalogError::NoSuchUpload)
+    }
+
+    /// Stores a part, replacing an earlier one of the same number. `stream` brings along the last rows of a stream just written; without it
+    /// the part shares a stream that is whole already.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchUpload`], [`CatalogError::SessionEnded`], [`CatalogError::StreamDying`].
+    pub async fn commit_part(
+        &self,
+        session: SessionId,
+        at: &UploadAt,
+        number: u32,
+        part: &Part,
+        wrap: &WrappedKey,
+        stream: Option<&StreamCommit>,
+    ) -> Result<(), CatalogError> {
+        kv::transact(&*self.kv, |tx| async move {
+            self.check_session(&tx, session).await?;
+            if UPLOADS.get_shared(&tx, at).await?.is_none() {
+                return Err(CatalogError::NoSuchUpload);
+            }
+            if let Some(replaced) = PARTS.get_for_update(&tx, &(at.2, number)).await? {
+                self.unrefer(&tx, at.2, number, replaced.stream).await?;
+            }
+            match stream {
+                Some(stream) => write_stream(&tx, stream)?,
+                None => drop(check_whole(&tx, part.stream).await?),
+            }
+            refer(&tx, at.2, number, part.stream, wrap).await?;
+            PARTS.put(&tx, &(at.2, number), part);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Up to `limit` parts with numbers above `after`.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn parts(
+        &self,
+        upload: ManifestId,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<(u32, Part)>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let span = Span::of(&KeyPrefix::of(&upload)).after_key(&(upload, after));
+        let parts = PARTS.scan(&snap, span, limit).await?;
+        Ok(parts.into_iter().map(|((_, number), part)| (number, part)).collect())
+    }
+
+    /// Makes the upload's object visible. Repeating a Complete that went through answers the same.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchUpload`], [`CatalogError::InvalidPart`], those of [`Preconditions::check`], [`CatalogError::SessionEnded`].
+    pub async fn complete_upload(
+        &self,
+        session: SessionId,
+        bucket: &(BucketName, BucketId),
+        at: &UploadAt,
+        completion: &Completion,
+    ) -> Result<Entry, CatalogError> {
+        kv::transact(&*self.kv, |tx| async move {
+            self.check_session(&tx, session).await?;
+            check_bucket(&tx, bucket).await?;
+            let object = (at.0, at.1.clone());
+            let present = OBJECTS.get_for_update(&tx, &object).await?;
+            let Some(upload) = UPLOADS.get_for_update(&tx, at).await? else {
+                return present.filter(|entry| entry.manifest == at.2).ok_or(CatalogError::NoSuchUpload);
+            };
+            completion.preconditions.check(present.as_ref())?;
+            let extents = choose(&tx, at.2, &completion.parts).await?;
+            let detail = Detail { checksums: completion.checksums.clone(), ..upload.detail };
+            let entry = Entry {
+                version: types::VersionId::random(),
+                manifest: at.2,
+                modified: self.after(present.as_ref()),
+                size: extents.iter().map(|extent| extent.len).sum(),
+                etag: completion.etag,
+                geometry: upload.geometry,
+                class: upload.class,
+                owner: upload.owner,
+                checksum: detail.checksums.first().map(|checksum| (checksum.algorithm, checksum.kind)),
+                body: Body::Extents { pages: write_extents(&tx, at.2, extents.iter())? },
+            };
+            if let Some(replaced) = &present {
+                self.release(&tx, replaced).await?;
+            }
+            DETAILS.put(&tx, &at.2, &detail);
+            OBJECTS.put(&tx, &object, &entry);
+            UPLOADS.delete(&tx, at);
+            let chosen = completion.parts.iter().map(|(number, _)| *number).collect();
+            self.put_release(&tx, at.2, &Release::Completed { chosen })?;
+            Ok(entry)
+        })
+        .await
+    }
+
+    /// Ends an upload and releases its parts.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchUpload`].
+    pub async fn abort_upload(&self, at: &UploadAt) -> Result<(), CatalogError> {
+        self.abort_upload_of(at.0, &at.1, at.2).await
+    }
+
+    pub(crate) async fn abort_upload_of(
+        &self,
+        bucket: BucketId,
+        key: &ObjectKey,
+        id: ManifestId,
+    ) -> Result<(), CatalogError> {
+        let at = &(bucket, key.clone(), id);
+        kv::transact(&*self.kv, |tx| async move {
+            if UPLOADS.get_for_update(&tx, at).await?.is_none() {
+                return Err(CatalogError::NoSuchUpload);
+            }
+            UPLOADS.delete(&tx, at);
+            self.put_release(&tx, id, &Release::Aborted)
+        })
+        .await
+    }
+}
+
+/// The extents of the chosen parts. Each part row is read with `get_shared`: an UploadPart that replaces one of them at the same
+/// moment drops the reference the extent would stand on, so one of the two must give way.
+async fn choose(tx: &Tx, upload: ManifestId, chosen: &[(u32, [u8; 16])]) -> Result<Vec<Extent>, CatalogError> {
+    let mut extents = Vec::with_capacity(chosen.len());
+    for (number, md5) in chosen {
+        let part = PARTS.get_shared(tx, &(upload, *number)).await?.filter(|part| part.md5 == *md5);
+        let part = part.ok_or(CatalogError::InvalidPart(*number))?;
+        extents.push(Extent {
+            stream: part.stream,
+            offset: part.offset,
+            len: part.len,
+            part: *number,
+            checksums: part.checksums,
+        });
+    }
+    Ok(extents)
+}

@@ -1,0 +1,16 @@
+//! The proofs from outside, in one binary: real processes, real sockets, real clients. A module per feature group; most tests gather many
+//! assertions of one theme, because each starts a cluster of its own.
+
+mod buckets;
+mod checksums;
+mod clients;
+mod hostile;
+mod memory;
+mod multipart;
+mod objects;
+mod operations;
+mod rubbish;
+mod secrecy;
+mod signatures;
+mod ssec;
+mod survival;

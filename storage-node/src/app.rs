@@ -1,0 +1,264 @@
+//! The only file that knows everything: opens the store, wires the service, keeps the links, and stops it all in order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv::rocks::RocksShared;
+use protocol::dial::{Dial, TcpDial};
+use protocol::identity::{NodeIdentity, Trust};
+use protocol::limits::LinkSettings;
+use protocol::tls::NodeTls;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::{NodeId, SystemClock};
+
+use crate::config::{NodeConfig, Settings};
+use crate::crashsafe;
+use crate::dial::{Dialer, LinkStatus};
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::identity;
+use crate::local;
+use crate::serve::Node as Parts;
+use crate::serve::SOFTWARE;
+use crate::store::{Store, StoreStatus};
+
+/// How long requests under way may take to finish once the node stops; then they are cut. With the store's own closing it stays below the
+/// five seconds that service managers and owners wait.
+const DRAIN: Duration = Duration::from_secs(3);
+/// The file with the floor of grant serials, which must not be forgotten.
+const FLOOR_FILE: &str = "floor";
+/// How often a raised floor is looked for.
+const FLOOR_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A node.
+#[derive(Clone, Copy, Debug)]
+pub struct Node;
+
+/// A running node. Dropping the handle lets it run on until its shutdown token is cancelled.
+#[derive(Debug)]
+pub struct NodeHandle {
+    id: NodeId,
+    view: View,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    store: Store,
+}
+
+/// What a node shows of itself.
+#[derive(Clone)]
+pub(crate) struct View {
+    id: NodeId,
+    parts: Arc<Parts>,
+    links: Vec<watch::Receiver<LinkStatus>>,
+}
+
+/// How a node is: its effective frame and its live use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// What its owner calls it.
+    pub name: String,
+    /// Program and version.
+    pub software: String,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// What the owner allows.
+    pub frame: Frame,
+    /// How the store is.
+    pub store: StoreStatus,
+    /// How the link to each gateway is.
+    pub links: Vec<LinkStatus>,
+    /// Bytes of shards taken since the start.
+    pub stored_bytes: u64,
+    /// Bytes of shards asked for since the start.
+    pub fetched_bytes: u64,
+    /// Shards dropped since the start.
+    pub dropped_shards: u64,
+    /// Requests turned away since the start because memory for traffic was used up.
+    pub busy: u64,
+}
+
+impl Node {
+    /// Opens the data folder and starts to dial. Returns once the store is ready; links come later ([`NodeHandle::connected`]).
+    ///
+    /// Cancelling `shutdown` begins the stop; [`NodeHandle::stop`] also waits for it.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`], and of a key that cannot be read.
+    pub async fn start(
+        config: NodeConfig,
+        shared: &RocksShared,
+        shutdown: CancellationToken,
+    ) -> Result<NodeHandle, Error> {
+        Self::start_with(config, shared, shutdown, Arc::new(TcpDial), LinkSettings::default()).await
+    }
+
+    /// As [`Self::start`], with another way to reach gateways: for simulations and slow lines.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(
+        config: NodeConfig,
+        shared: &RocksShared,
+        shutdown: CancellationToken,
+        dial: Arc<dyn Dial>,
+        link: LinkSettings,
+    ) -> Result<NodeHandle, Error> {
+        let NodeConfig { dir, settings } = config;
+        let identity = identity::load(&dir)?;
+        let floor = read_floor(&dir)?;
+        let trust = Arc::new(Trust::new(settings.root, floor, Arc::new(SystemClock)));
+        let tls = NodeTls::new(&identity, Arc::clone(&trust))?;
+        let options = settings.store_options(&identity);
+        let store = Store::open(&dir.join("store"), options, shared).await?;
+        let parts = Arc::new(Parts::new(store.clone(), settings.clone()));
+        let (stop, tasks) = (shutdown, TaskTracker::new());
+        let mut links = Vec::new();
+        for gateway in settings.gateways {
+            let (status, seen) = watch::channel(LinkStatus {
+                gateway: gateway.clone(),
+                connected: false,
+                trouble: None,
+            });
+            links.push(seen);
+            let dialer = Dialer {
+                gateway,
+                dial: Arc::clone(&dial),
+                tls: tls.clone(),
+                trust: Arc::clone(&trust),
+                settings: link.clone(),
+                node: Arc::clone(&parts),
+                status,
+                stop: stop.clone(),
+            };
+            tasks.spawn(dialer.run());
+        }
+        tasks.spawn(keep_floor(dir.clone(), trust, floor, stop.clone()));
+        let view = View { id: identity.id(), parts, links };
+        match local::listen(&dir) {
+            Ok(door) => drop(tasks.spawn(door.answer(view.clone(), stop.clone()))),
+            Err(error) => tracing::warn!(%error, "`drystone-node status` will not work"),
+        }
+        tasks.close();
+        tracing::info!(id = %identity.id(), data = %dir.display(), "the node runs");
+        Ok(NodeHandle { id: identity.id(), view, stop, tasks, store })
+    }
+
+    /// The identity in the data folder `dir`.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn identity(dir: &Path) -> Result<NodeIdentity, Error> {
+        identity::load(dir)
+    }
+}
+
+impl NodeHandle {
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Resolves once a gateway has said hello on a link that stands; never, if the node is stopped before.
+    pub async fn connected(&self) {
+        let links = self.view.links.iter().cloned().map(|mut link| {
+            Box::pin(async move {
+                if link.wait_for(|status| status.connected).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        futures::future::select_all(links).await;
+    }
+
+    /// How the node is.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        self.view.status()
+    }
+
+    /// The node's store, for tools and tests in the same process.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Stops taking requests, finishes those under way for at most three seconds, makes everything durable and closes the store.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("requests under way were cut");
+        }
+        self.store.close().await;
+        tracing::info!(id = %self.id, "the node has stopped");
+    }
+}
+
+impl View {
+    pub(crate) fn status(&self) -> NodeStatus {
+        use std::sync::atomic::Ordering::Relaxed;
+        let Parts { store, settings, started, counters, .. } = &*self.parts;
+        let Settings { name, .. } = settings;
+        NodeStatus {
+            id: self.id,
+            name: name.to_string(),
+            software: SOFTWARE.to_owned(),
+            uptime_seconds: started.elapsed().as_secs(),
+            frame: settings.frame(),
+            store: store.status(),
+            links: self.links.iter().map(|link| link.borrow().clone()).collect(),
+            stored_bytes: counters.stored_bytes.load(Relaxed),
+            fetched_bytes: counters.fetched_bytes.load(Relaxed),
+            dropped_shards: counters.dropped_shards.load(Relaxed),
+            busy: counters.busy.load(Relaxed),
+        }
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("View").field(&self.status()).finish()
+    }
+}
+
+fn read_floor(dir: &Path) -> Result<u64, Error> {
+    let path = dir.join(FLOOR_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map_err(|_| {
+            Error::Damaged(format!("{} does not hold a number", path.display()))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Error::io(format!("read {}", path.display()))(error)),
+    }
+}
+
+/// Writes the floor down whenever a hello has raised it, and once more at the end.
+async fn keep_floor(
+    dir: std::path::PathBuf,
+    trust: Arc<Trust>,
+    mut kept: u64,
+    stop: CancellationToken,
+) {
+    loop {
+        let stopping = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(FLOOR_INTERVAL) => false,
+        };
+        let floor = trust.floor();
+        if floor > kept {
+            match crashsafe::replace(&dir.join(FLOOR_FILE), format!("{floor}\n").as_bytes()) {
+                Ok(()) => kept = floor,
+                Err(error) => tracing::error!(%error, "the floor of serials cannot be kept"),
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The command line of `drystone-node`.
+
+mod join;
+mod log;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::join::with_causes;
+
+/// Exit status of a command that failed.
+const FAILED: u8 = 1;
+/// Exit status of `status` when no node runs. (2 is a wrong command line.)
+const NOT_RUNNING: u8 = 3;
+
+/// Lends disk space to a Drystone network.
+#[derive(Debug, Parser)]
+#[command(name = "drystone-node", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: log::LogOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Join a network with the invite of its operator.
+    Join(join::Join),
+    /// Run the node until it is told to stop (Ctrl-C, SIGTERM).
+    Run(Box<run::Run>),
+    /// Show the frame and the live use of the node that is running.
+    Status(status::Status),
+}
+
+/// The data folder of a node.
+#[derive(Clone, Debug, clap::Args)]
+struct Data {
+    /// The node's data folder.
+    #[arg(long = "data", env = "DRYSTONE_DATA", value_name = "DIR")]
+    dir: PathBuf,
+}
+
+impl Cli {
+    /// Does what the command line asks; returns the exit status.
+    pub async fn run(self) -> u8 {
+        let done = match self.log.start() {
+            Ok(()) => self.command.run().await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("drystone-node: {}", with_causes(&error));
+                if matches!(error, Error::NotRunning(_)) { NOT_RUNNING } else { FAILED }
+            }
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Join(join) => join.run().await,
+            Self::Run(run) => run.run().await,
+            Self::Status(status) => status.run(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! One verb, one file; what they share is how the store's errors are told to a gateway.
+
+pub(crate) mod drop;
+pub(crate) mod fetch;
+pub(crate) mod hello;
+pub(crate) mod inventory;
+pub(crate) mod status;
+pub(crate) mod store;
+
+use std::sync::Arc;
+
+use protocol::message::Refusal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use types::{Epoch, GroupId, KIB};
+
+use crate::error::Error;
+use crate::serve::{Counters, Node};
+
+/// How long a gateway should wait when memory for shards is short: about what it takes to write what is under way.
+const RETRY_BUSY_MS: u32 = 200;
+/// How long a gateway should wait for a node that is closing: until it has had time to start again.
+const RETRY_CLOSING_MS: u32 = 5_000;
+
+/// A store's error as an answer to a gateway.
+pub(crate) fn refusal(error: &Error) -> Refusal {
+    match error {
+        Error::Full { .. } => Refusal::Full,
+        // Rot is reported by status; for this request the shard is as good as not here, and the gateway repairs it.
+        Error::NotFound(_) | Error::Rot(_) => Refusal::NotFound,
+        Error::Length { .. } | Error::TooLarge { .. } | Error::Range { .. } => {
+            Refusal::denied(error)
+        }
+        Error::Closed => Refusal::Busy { retry_after_ms: RETRY_CLOSING_MS },
+        Error::Newer { .. }
+        | Error::Locked(_)
+        | Error::Damaged(_)
+        | Error::Io { .. }
+        | Error::Index(_)
+        | Error::Broken(_)
+        | Error::Config(_)
+        | Error::Identity { .. }
+        | Error::Unreachable(_)
+        | Error::Refused(_)
+        | Error::Link(_)
+        | Error::NotRunning(_) => {
+            tracing::error!(%error, "a request failed");
+            Refusal::failed(error)
+        }
+    }
+}
+
+/// Refuses a gateway whose idea of the group is older than the node's.
+async fn check_epoch(node: &Node, group: GroupId, epoch: Epoch) -> Result<(), Refusal> {
+    match node.store.epoch(group).await.map_err(|error| refusal(&error))? {
+        Some(newer) if newer > epoch => Err(Refusal::Stale { epoch: newer }),
+        _ => Ok(()),
+    }
+}
+
+/// Sets memory aside for a shard on its way, or says that there is none now.
+fn admit(node: &Node, memory: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+    let permits = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+    Arc::clone(memory).try_acquire_many_owned(permits).map_err(|_| {
+        Counters::add(&node.counters.busy, 1);
+        Refusal::Busy { retry_after_ms: RETRY_BUSY_MS }
+    })
+}

@@ -1,0 +1,223 @@
+//! Giving shards back, in steps, each with the proof that it belongs to the shard's root.
+//!
+//! Nothing is hashed here: the proof comes from the outboard in the record's trailer, and the gateway checks it. Bytes are read in pieces
+//! of at least [`READ_BATCH`], each by one `pread` on the blocking pool.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use codec::hash::{GROUP, Outboard, SliceProof};
+use types::{Epoch, KIB, Root, ShardId};
+
+use crate::error::Error;
+use crate::store::Inner;
+use crate::store::entry::{Change, PutRef};
+use crate::store::log::Log;
+use crate::store::record::{Place, body_at};
+use crate::store::walk;
+
+/// Bytes of one read, unless a step is larger: fewer would cost more in switching than in reading.
+const READ_BATCH: u64 = 256 * KIB;
+/// Outboards kept in memory; one of the largest shards of the default geometry takes 32 KiB with its upper levels.
+const OUTBOARDS: usize = 64;
+
+/// A shard that can be read. The bytes stay readable while it lives, even if the shard is dropped meanwhile.
+#[derive(Clone)]
+pub struct Shard {
+    inner: Arc<Inner>,
+    id: ShardId,
+    log: Arc<Log>,
+    put: PutRef,
+}
+
+/// The steps of a read, in order.
+pub struct Slices {
+    shard: Shard,
+    outboard: Arc<Outboard>,
+    rest: Range<u64>,
+    step: u64,
+    ready: VecDeque<(SliceProof, Bytes)>,
+}
+
+impl Shard {
+    pub(crate) fn new(inner: Arc<Inner>, id: ShardId, log: Arc<Log>, put: PutRef) -> Self {
+        Self { inner, id, log, put }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.put.len
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.put.len == 0
+    }
+
+    /// Its root, as it was computed when it came.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        self.put.root
+    }
+
+    /// The group's epoch under which it was stored.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.put.epoch
+    }
+
+    /// Where its record lies.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.put.place
+    }
+
+    /// Prepares to read `len` bytes from `offset` in steps of `step`. All but the last step end on a multiple of the hash group (16 KiB).
+    ///
+    /// # Errors
+    /// [`Error::Range`] for bytes the shard does not have or borders within a group, [`Error::Rot`] if its record is damaged.
+    pub async fn slices(&self, offset: u64, len: u64, step: u64) -> Result<Slices, Error> {
+        let shard_len = self.put.len;
+        let end = offset.saturating_add(len);
+        let fits = len > 0 && end <= shard_len && step > 0 && step.is_multiple_of(GROUP);
+        let aligned = offset.is_multiple_of(GROUP) && (end.is_multiple_of(GROUP) || end == shard_len);
+        if !fits || !aligned {
+            return Err(Error::Range { offset, len, shard_len });
+        }
+        let outboard = self.outboard().await?;
+        let ready = VecDeque::new();
+        Ok(Slices { shard: self.clone(), outboard, rest: offset..end, step, ready })
+    }
+
+    /// The label it was stored with.
+    ///
+    /// # Errors
+    /// [`Error::Rot`] if its record is damaged.
+    pub async fn label(&self) -> Result<Bytes, Error> {
+        let shard = self.clone();
+        let label = tokio::task::spawn_blocking(move || {
+            let (put, key) = (&shard.put, shard.inner.logs.key());
+            walk::read_put(&shard.log, key, put.place, usize::from(put.label_len))
+                .map(|(header, _)| header.label)
+        });
+        match label.await.map_err(|_| Error::Closed)? {
+            Some(label) => Ok(label),
+            None => Err(self.rotten().await),
+        }
+    }
+
+    async fn outboard(&self) -> Result<Arc<Outboard>, Error> {
+        if let Some(outboard) = self.inner.outboards.get(self.put.place) {
+            return Ok(outboard);
+        }
+        let shard = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let (put, key) = (&shard.put, shard.inner.logs.key());
+            let (header, trailer) =
+                walk::read_put(&shard.log, key, put.place, usize::from(put.label_len))?;
+            let outboard = Outboard::from_bytes(&trailer.outboard).ok()?;
+            let fits = header.shard == shard.id && trailer.root == put.root;
+            (fits && outboard.root() == put.root).then_some(outboard)
+        });
+        match read.await.map_err(|_| Error::Closed)? {
+            Some(outboard) => {
+                let outboard = Arc::new(outboard);
+                self.inner.outboards.keep(self.put.place, &outboard);
+                Ok(outboard)
+            }
+            None => Err(self.rotten().await),
+        }
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let log = Arc::clone(&self.log);
+        let at = self.put.place.offset + body_at(usize::from(self.put.label_len)) + range.start;
+        let len = (range.end - range.start) as usize;
+        let read = tokio::task::spawn_blocking(move || log.file.read_at(at, len));
+        match read.await.map_err(|_| Error::Closed)? {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(error) => {
+                tracing::warn!(shard = %self.id, %error, "a shard cannot be read");
+                Err(self.rotten().await)
+            }
+        }
+    }
+
+    /// Notes that the shard is damaged, so that it is not offered again.
+    pub(crate) async fn rotten(&self) -> Error {
+        let change = [(self.id, Change::Rot(self.put.place))];
+        match self.inner.index.update(&change, None).await {
+            Ok(effects) => self.inner.settle(&effects),
+            Err(error) => tracing::error!(shard = %self.id, %error, "rot cannot be noted"),
+        }
+        Error::Rot(self.id)
+    }
+}
+
+impl Slices {
+    /// The next step: its proof and its bytes; `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error::Rot`] if the disk does not give the bytes.
+    pub async fn next(&mut self) -> Result<Option<(SliceProof, Bytes)>, Error> {
+        if self.ready.is_empty() && !self.rest.is_empty() {
+            let steps = (READ_BATCH / self.step).max(1);
+            let end = (self.rest.start + steps * self.step).min(self.rest.end);
+            let mut bytes = self.shard.read(self.rest.start..end).await?;
+            let len = self.shard.put.len;
+            while self.rest.start < end {
+                let until = (self.rest.start + self.step).min(end);
+                let range = self.rest.start..until;
+                let piece = bytes.split_to((until - self.rest.start) as usize);
+                let proof = self
+                    .outboard
+                    .prove(len, range)
+                    .map_err(|error| Error::Damaged(error.to_string()))?;
+                self.ready.push_back((proof, piece));
+                self.rest.start = until;
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("id", &self.id).field("put", &self.put).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Slices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slices")
+            .field("shard", &self.shard.id)
+            .field("rest", &self.rest)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The outboards read last, newest first. A place is never given out twice, so nothing in here grows stale.
+#[derive(Default)]
+pub(crate) struct Outboards(Mutex<VecDeque<(Place, Arc<Outboard>)>>);
+
+impl Outboards {
+    fn get(&self, place: Place) -> Option<Arc<Outboard>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(of, _)| *of == place)?;
+        let found = kept.remove(at)?;
+        let outboard = Arc::clone(&found.1);
+        kept.push_front(found);
+        Some(outboard)
+    }
+
+    fn keep(&self, place: Place, outboard: &Arc<Outboard>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_front((place, Arc::clone(outboard)));
+        kept.truncate(OUTBOARDS);
+    }
+}

@@ -1,0 +1,76 @@
+//! The scrubber reads everything, slowly, and finds rot before an audit does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use types::ShardId;
+
+use crate::error::Error;
+use crate::store::Handle;
+use crate::store::entry::{Change, PutRef};
+use crate::store::log::Log;
+use crate::store::recover::matches_root;
+use crate::store::walk;
+
+/// Index rows read at a time.
+const PAGE: usize = 256;
+
+/// What a scrub saw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Scrubbed {
+    /// Shards read.
+    pub shards: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them are damaged.
+    pub rotten: u64,
+}
+
+impl Handle {
+    /// Reads every live shard once, `rate` bytes a second at most.
+    pub(crate) async fn scrub(&self, rate: Option<u64>) -> Result<Scrubbed, Error> {
+        let mut seen = Scrubbed::default();
+        let mut after = None;
+        loop {
+            let rows = self.inner.index.page(after, PAGE).await?;
+            let Some((last, _)) = rows.last() else { return Ok(seen) };
+            after = Some(*last);
+            for (shard, entry) in rows {
+                let Some(put) = entry.live().copied() else { continue };
+                if !self.check(shard, put).await? {
+                    seen.rotten += 1;
+                }
+                seen.shards += 1;
+                seen.bytes += put.len;
+                if let Some(rate) = rate {
+                    let pause = Duration::from_secs_f64(put.span() as f64 / rate.max(1) as f64);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Whether the shard's record is whole; notes it if not.
+    async fn check(&self, shard: ShardId, put: PutRef) -> Result<bool, Error> {
+        // A log that is gone was compacted meanwhile, and its shards were checked while they were copied.
+        let Some(log) = self.inner.logs.get(put.place.file) else { return Ok(true) };
+        let inner = Arc::clone(&self.inner);
+        let whole = tokio::task::spawn_blocking(move || is_whole(&inner, &log, &put))
+            .await
+            .map_err(|_| Error::Closed)?;
+        if !whole {
+            tracing::warn!(%shard, "a shard is damaged on disk");
+            let change = [(shard, Change::Rot(put.place))];
+            let effects = self.inner.index.update(&change, None).await?;
+            self.inner.settle(&effects);
+        }
+        Ok(whole)
+    }
+}
+
+fn is_whole(inner: &crate::store::Inner, log: &Log, put: &PutRef) -> bool {
+    let ends = walk::read_put(log, inner.logs.key(), put.place, usize::from(put.label_len));
+    let Some((_, trailer)) = ends else { return false };
+    let outboard = codec::hash::Outboard::from_bytes(&trailer.outboard);
+    outboard.is_ok_and(|outboard| outboard.root() == put.root) && matches_root(log, put)
+}
