@@ -35,9 +35,15 @@ pub(crate) struct Backup {
 impl Backup {
     pub(crate) async fn run(self, output: Output) -> Result<(), CliError> {
         let to = std::path::absolute(&self.to).map_err(CliError::io(&self.to))?;
-        let answer = self.target.client()?.post("/admin/v1/backup", Some(json!({ "to": to }))).await?;
+        let answer =
+            self.target.client()?.post("/admin/v1/backup", Some(json!({ "to": to }))).await?;
         output.show(&answer, |written| {
-            format!("{}: {} files, {}", text(written, "to"), text(written, "files"), size(written, "bytes"))
+            format!(
+                "{}: {} files, {}",
+                text(written, "to"),
+                text(written, "files"),
+                size(written, "bytes")
+            )
         });
         Ok(())
     }
@@ -61,7 +67,10 @@ impl Restore {
         let answer = json!({ "data": self.data, "files": copied.files, "bytes": copied.bytes });
         output.show(&answer, |restored| {
             let (files, bytes) = (text(restored, "files"), size(restored, "bytes"));
-            format!("{}: {files} files, {bytes}. Start it with: drystone gateway --data {0}", self.data.display())
+            format!(
+                "{}: {files} files, {bytes}. Start it with: drystone gateway --data {0}",
+                self.data.display()
+            )
         });
         Ok(())
     }

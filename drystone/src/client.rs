@@ -32,7 +32,13 @@ const SECRET_VARIABLE: &str = "DRYSTONE_ROOT_SECRET_KEY";
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
     /// The gateway's admin API.
-    #[arg(long, env = "DRYSTONE_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:9001", global = true)]
+    #[arg(
+        long,
+        env = "DRYSTONE_ENDPOINT",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9001",
+        global = true
+    )]
     endpoint: Endpoint,
     /// The gateway's data folder, for the root keys in it. Not needed where DRYSTONE_ROOT_ACCESS_KEY and
     /// DRYSTONE_ROOT_SECRET_KEY are set.
@@ -53,7 +59,10 @@ impl FromStr for Endpoint {
         let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
         match (uri.scheme_str(), uri.authority(), uri.path()) {
             (Some("http"), Some(authority), "/") => Ok(Self { authority: authority.to_string() }),
-            (Some("https"), ..) => Err("the admin API speaks plain HTTP; reach a remote one through a tunnel".to_owned()),
+            (Some("https"), ..) => {
+                Err("the admin API speaks plain HTTP; reach a remote one through a tunnel"
+                    .to_owned())
+            }
             _ => Err("write http://HOST:PORT".to_owned()),
         }
     }
@@ -86,12 +95,16 @@ impl Target {
     fn credentials(&self) -> Result<Credentials, CliError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (variable(ACCESS_VARIABLE), variable(SECRET_VARIABLE), &self.data) {
-            (Some(access_key), Some(secret), _) => Ok(Credentials { access_key, secret_key: Zeroizing::new(secret) }),
+            (Some(access_key), Some(secret), _) => {
+                Ok(Credentials { access_key, secret_key: Zeroizing::new(secret) })
+            }
             (None, None, Some(data)) => crate::settings::stored_root_keys(data),
             (None, None, None) => Err(CliError::Usage(format!(
                 "admin requests are signed: give --data DIR (the gateway's data folder), or set {ACCESS_VARIABLE} and {SECRET_VARIABLE}"
             ))),
-            _ => Err(CliError::Usage(format!("set both {ACCESS_VARIABLE} and {SECRET_VARIABLE}, or neither"))),
+            _ => Err(CliError::Usage(format!(
+                "set both {ACCESS_VARIABLE} and {SECRET_VARIABLE}, or neither"
+            ))),
         }
     }
 }
@@ -109,20 +122,31 @@ impl Client {
         self.call(Method::DELETE, path, body).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, CliError> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, CliError> {
         let request = self.request(method, path, body.as_ref())?;
-        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| CliError::Unreachable {
-            endpoint: self.endpoint.to_string(),
-            source,
+        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| {
+            CliError::Unreachable { endpoint: self.endpoint.to_string(), source }
         };
-        let response = self.http.request(request).await.map_err(|error| unreachable(error.into()))?;
+        let response =
+            self.http.request(request).await.map_err(|error| unreachable(error.into()))?;
         let status = response.status();
-        let bytes = Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(unreachable)?.to_bytes();
-        let strange = |what: String| CliError::Strange { endpoint: self.endpoint.to_string(), what };
+        let bytes = Limited::new(response.into_body(), ANSWER_MAX)
+            .collect()
+            .await
+            .map_err(unreachable)?
+            .to_bytes();
+        let strange =
+            |what: String| CliError::Strange { endpoint: self.endpoint.to_string(), what };
         if status.is_success() && bytes.is_empty() {
             return Ok(Value::Null);
         }
-        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| strange(format!("{status}, and no JSON")))?;
+        let answer: Value = serde_json::from_slice(&bytes)
+            .map_err(|_| strange(format!("{status}, and no JSON")))?;
         if status.is_success() {
             return Ok(answer);
         }
@@ -134,7 +158,12 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>, CliError> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, CliError> {
         let bytes = body.map(ToString::to_string).unwrap_or_default();
         let mut request = Request::builder()
             .method(method)

@@ -36,7 +36,9 @@ pub(crate) enum CliError {
     #[error("the gateway cannot start")]
     Gateway(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The gateway stopped by itself.
-    #[error("the gateway lost its lease and stopped: the catalog did not answer for a minute, or another gateway ended the session")]
+    #[error(
+        "the gateway lost its lease and stopped: the catalog did not answer for a minute, or another gateway ended the session"
+    )]
     LeaseLost,
     /// A node in this process did not start.
     #[error("node {number} cannot start")]

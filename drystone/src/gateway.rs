@@ -90,8 +90,14 @@ pub(crate) fn prepare(settings: &Settings, log: &LogLevel) -> Result<Prepared, C
     Ok(Prepared { config, shared })
 }
 
-pub(crate) async fn start(config: Config, data: &Path, shared: &RocksShared) -> Result<App, CliError> {
-    App::start(config, data.to_owned(), shared).await.map_err(|error| CliError::Gateway(error.into()))
+pub(crate) async fn start(
+    config: Config,
+    data: &Path,
+    shared: &RocksShared,
+) -> Result<App, CliError> {
+    App::start(config, data.to_owned(), shared)
+        .await
+        .map_err(|error| CliError::Gateway(error.into()))
 }
 
 /// Where everything is, for programs.
@@ -124,7 +130,9 @@ pub(crate) fn banner(app: &App, data: &Path) -> String {
 /// An address that a client on this machine can use: "any" is not one.
 pub(crate) fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            SocketAddr::from(([127, 0, 0, 1], v4.port()))
+        }
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
             SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
         }

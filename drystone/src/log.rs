@@ -31,8 +31,9 @@ pub(crate) struct LogLevel {
 impl LogLevel {
     /// Starts logging for the whole process.
     pub(crate) fn start(&self, file: &Path) -> Result<(), CliError> {
-        let shown = EnvFilter::try_new(&self.log_level)
-            .map_err(|error| CliError::Usage(format!("--log-level {:?} cannot be used: {error}", self.log_level)))?;
+        let shown = EnvFilter::try_new(&self.log_level).map_err(|error| {
+            CliError::Usage(format!("--log-level {:?} cannot be used: {error}", self.log_level))
+        })?;
         if fs::metadata(file).is_ok_and(|file| file.len() > FILE_MAX) {
             let mut old = file.as_os_str().to_owned();
             old.push(".1");
@@ -41,8 +42,18 @@ impl LogLevel {
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
         let opened = opened.map_err(CliError::io(file))?;
         tracing_subscriber::registry()
-            .with(fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr).with_filter(shown))
-            .with(fmt::layer().with_ansi(false).with_writer(Mutex::new(opened)).with_filter(EnvFilter::new(KEPT)))
+            .with(
+                fmt::layer()
+                    .with_ansi(stderr().is_terminal())
+                    .with_writer(stderr)
+                    .with_filter(shown),
+            )
+            .with(
+                fmt::layer()
+                    .with_ansi(false)
+                    .with_writer(Mutex::new(opened))
+                    .with_filter(EnvFilter::new(KEPT)),
+            )
             .try_init()
             .map_err(|error| CliError::Usage(format!("the log cannot be started: {error}")))
     }

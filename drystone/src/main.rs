@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn half_an_access_key_is_refused() {
         assert!(parse("drystone admin key create --account i --access-key a").is_err());
-        assert!(parse("drystone admin account create --id i --name n --email e --secret-key s").is_err());
+        assert!(
+            parse("drystone admin account create --id i --name n --email e --secret-key s")
+                .is_err()
+        );
     }
 
     #[test]

@@ -43,14 +43,19 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], nothing: &str) -> St
     let widths: Vec<usize> = heading
         .iter()
         .enumerate()
-        .map(|(at, title)| rows.iter().map(|row| width(row.get(at))).max().unwrap_or(0).max(title.chars().count()))
+        .map(|(at, title)| {
+            rows.iter().map(|row| width(row.get(at))).max().unwrap_or(0).max(title.chars().count())
+        })
         .collect();
     let line = |cells: &[String]| {
         let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let heading: Vec<String> = heading.iter().map(|title| (*title).to_owned()).collect();
-    std::iter::once(line(&heading)).chain(rows.iter().map(|row| line(row))).collect::<Vec<_>>().join("\n")
+    std::iter::once(line(&heading))
+        .chain(rows.iter().map(|row| line(row)))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn width(cell: Option<&String>) -> usize {

@@ -101,7 +101,9 @@ impl Settings {
         let path = self.path();
         match std::fs::read_to_string(&path) {
             // Only a file that was asked for by name must be there.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.config.is_none() => Ok(String::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.config.is_none() => {
+                Ok(String::new())
+            }
             text => text.map_err(CliError::io(path)),
         }
     }
@@ -117,8 +119,8 @@ pub(crate) fn stored_root_keys(data: &Path) -> Result<Credentials, CliError> {
     let path = data.join(ROOT_KEYS);
     let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(CliError::io(&path))?;
     // The parser's message would quote the secret.
-    let keys: RootKeys =
-        toml::from_str(&text).map_err(|_| CliError::Usage(format!("{} holds no keys", path.display())))?;
+    let keys: RootKeys = toml::from_str(&text)
+        .map_err(|_| CliError::Usage(format!("{} holds no keys", path.display())))?;
     Ok(Credentials { access_key: keys.access_key, secret_key: Zeroizing::new(keys.secret_key) })
 }
 
@@ -139,7 +141,8 @@ mod tests {
             settings: Settings,
         }
         let data = data.to_str().expect("text");
-        let line = ["drystone", "--data", data, "--s3-addr", "127.0.0.1:1234", "--read-grace", "1s"];
+        let line =
+            ["drystone", "--data", data, "--s3-addr", "127.0.0.1:1234", "--read-grace", "1s"];
         <Line as clap::Parser>::parse_from(line).settings
     }
 
@@ -179,7 +182,8 @@ mod tests {
         let none = stored_root_keys(dir.path()).expect_err("no keys");
         assert!(matches!(none, CliError::Io { .. }));
         let file = dir.path().join(ROOT_KEYS);
-        std::fs::write(&file, "access_key = \"DSABC\"\nsecret_key = \"hush-hush\"\n").expect("written");
+        std::fs::write(&file, "access_key = \"DSABC\"\nsecret_key = \"hush-hush\"\n")
+            .expect("written");
         let keys = stored_root_keys(dir.path()).expect("keys");
         assert_eq!((keys.access_key.as_str(), keys.secret_key.as_str()), ("DSABC", "hush-hush"));
         std::fs::write(&file, "secret_key = hush-hush").expect("written");

@@ -16,7 +16,10 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn watch() -> Result<Self, CliError> {
         let watch = |kind| signal(kind).map_err(CliError::io("signals"));
-        Ok(Self { interrupt: watch(SignalKind::interrupt())?, terminate: watch(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: watch(SignalKind::interrupt())?,
+            terminate: watch(SignalKind::terminate())?,
+        })
     }
 
     /// Until one comes.

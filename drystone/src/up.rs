@@ -91,7 +91,13 @@ impl Up {
     }
 }
 
-fn announce(output: Output, app: &App, data: &Path, geometry: Geometry, (connected, count): (usize, usize)) {
+fn announce(
+    output: Output,
+    app: &App,
+    data: &Path,
+    geometry: Geometry,
+    (connected, count): (usize, usize),
+) {
     let mut all = facts(app, data);
     all["nodes"] = json!(connected);
     output.announce(&all, || {
@@ -136,14 +142,17 @@ async fn start_nodes(
     let gateway: Address = reachable(app.node_addr()).into();
     let mut starting = JoinSet::new();
     for number in 1..=count {
-        let new = Start { number, dir: node_dir(data, number), disk, share, gateway: gateway.clone() };
+        let new =
+            Start { number, dir: node_dir(data, number), disk, share, gateway: gateway.clone() };
         let invite = if NodeConfig::exists(&new.dir) {
             None
         } else {
             Some(app.invite().await.map_err(|error| CliError::Gateway(error.into()))?)
         };
         let shared = shared.clone();
-        starting.spawn(async move { new.start(invite, &shared).await.map_err(|source| CliError::Node { number, source }) });
+        starting.spawn(async move {
+            new.start(invite, &shared).await.map_err(|source| CliError::Node { number, source })
+        });
     }
     starting.join_all().await.into_iter().collect()
 }
@@ -161,13 +170,18 @@ struct Start {
 type NodeError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Start {
-    async fn start(self, invite: Option<String>, shared: &RocksShared) -> Result<NodeHandle, NodeError> {
+    async fn start(
+        self,
+        invite: Option<String>,
+        shared: &RocksShared,
+    ) -> Result<NodeHandle, NodeError> {
         if let Some(invite) = invite {
             let name: NodeName = format!("up-{}", self.number).parse()?;
             join(&invite.parse()?, &self.dir, name, self.disk.unwrap_or(self.share)).await?;
         }
         // The gateway may listen elsewhere than when the node joined.
-        let overrides = Overrides { disk: self.disk, gateways: vec![self.gateway], ..Overrides::default() };
+        let overrides =
+            Overrides { disk: self.disk, gateways: vec![self.gateway], ..Overrides::default() };
         let config = NodeConfig::load(&self.dir, overrides)?;
         Ok(Node::start(config, shared, CancellationToken::new()).await?)
     }

@@ -58,7 +58,8 @@ impl Digester {
     #[must_use]
     pub fn finish(self) -> Digests {
         let md5: [u8; 16] = self.md5.finalize().into();
-        let value = |(algorithm, hasher): (ChecksumAlgorithm, Hasher)| (algorithm, hasher.finish(&md5));
+        let value =
+            |(algorithm, hasher): (ChecksumAlgorithm, Hasher)| (algorithm, hasher.finish(&md5));
         Digests { len: self.len, md5, checksums: self.hashers.into_iter().map(value).collect() }
     }
 }
@@ -78,7 +79,9 @@ enum Hasher {
 
 impl Hasher {
     fn new(algorithm: ChecksumAlgorithm) -> Self {
-        let crc = |crc: CrcAlgorithm| Self::Crc(Box::new(crc_fast::Digest::new(crc)), size_of_value(algorithm));
+        let crc = |crc: CrcAlgorithm| {
+            Self::Crc(Box::new(crc_fast::Digest::new(crc)), size_of_value(algorithm))
+        };
         match algorithm {
             ChecksumAlgorithm::Crc32 => crc(CrcAlgorithm::Crc32IsoHdlc),
             ChecksumAlgorithm::Crc32c => crc(CrcAlgorithm::Crc32Iscsi),
@@ -124,7 +127,9 @@ impl Hasher {
 pub const fn size_of_value(algorithm: ChecksumAlgorithm) -> usize {
     match algorithm {
         ChecksumAlgorithm::Crc32 | ChecksumAlgorithm::Crc32c => 4,
-        ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::XxHash64 | ChecksumAlgorithm::XxHash3 => 8,
+        ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::XxHash64 | ChecksumAlgorithm::XxHash3 => {
+            8
+        }
         ChecksumAlgorithm::Md5 | ChecksumAlgorithm::XxHash128 => 16,
         ChecksumAlgorithm::Sha1 => 20,
         ChecksumAlgorithm::Sha256 => 32,
@@ -151,7 +156,8 @@ pub fn combine(algorithm: ChecksumAlgorithm, parts: &[(&[u8], u64)]) -> Option<V
     let size = size_of_value(algorithm);
     let mut whole: Option<u64> = None;
     for (value, len) in parts {
-        let value = (value.len() == size).then(|| value.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))?;
+        let value = (value.len() == size)
+            .then(|| value.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))?;
         whole = Some(match whole {
             None => value,
             // Nothing follows, so nothing changes; the library's arithmetic wants at least one byte.

@@ -1,7 +1,7 @@
 //! The gateway's end of a link.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use types::{NodeId, Root, ShardId};
 
-use crate::blame::Offence;
+use crate::blame::{Evidence, Offence};
 use crate::dial::Io;
 use crate::error::{Loss, NodeError};
 use crate::identity::PublicKey;
@@ -27,8 +27,8 @@ use crate::inbound::{BodyFault, Inbound};
 use crate::limits::LinkSettings;
 use crate::link;
 use crate::message::{
-    self, DropAnswer, FetchAnswer, FetchRequest, HelloAnswer, HelloRequest, InventoryAnswer, InventoryRequest, Message,
-    StatusAnswer, StatusRequest, StoreAnswer, StoreRequest, Verb,
+    self, DropAnswer, FetchAnswer, FetchRequest, HelloAnswer, HelloRequest, InventoryAnswer,
+    InventoryRequest, Message, StatusAnswer, StatusRequest, StoreAnswer, StoreRequest, Verb,
 };
 use crate::outbound::{Outbound, Progress};
 use crate::pace::{Allowance, Pace};
@@ -53,7 +53,14 @@ struct Inner {
     version: Version,
     receipts: ReceiptChecker,
     close: CancellationToken,
+    ending: Ending,
+}
+
+/// How the connection ended. A request that was not sent yet learns no more than that it is over; here stands why.
+#[derive(Clone, Default)]
+struct Ending {
     closed: CancellationToken,
+    breach: Arc<OnceLock<String>>,
 }
 
 #[derive(Clone, Copy)]
@@ -75,7 +82,9 @@ impl NodeClient {
     ) -> Result<Self, NodeError> {
         let opening = Self::open_unhurried(io, key, hello, settings);
         let late = Loss::TooSlow { bytes: 0, waited: settings.handshake_timeout };
-        timeout(settings.handshake_timeout, opening).await.unwrap_or(Err(NodeError::Unreachable(late)))
+        timeout(settings.handshake_timeout, opening)
+            .await
+            .unwrap_or(Err(NodeError::Unreachable(late)))
     }
 
     async fn open_unhurried(
@@ -89,28 +98,37 @@ impl NodeClient {
             .handshake(TokioIo::new(io))
             .await
             .map_err(|error| NodeError::from_hyper(peer.node, Verb::Hello, error))?;
-        let (close, closed) = (CancellationToken::new(), CancellationToken::new());
+        let (close, ending) = (CancellationToken::new(), Ending::default());
         // Until hello is answered, dropping this future must end the connection too.
         let guard = close.clone().drop_guard();
         tokio::spawn({
-            let (close, closed) = (close.clone(), closed.clone().drop_guard());
+            let (close, ending) = (close.clone(), ending.clone());
             async move {
-                let _closed = closed;
+                let _closed = ending.closed.clone().drop_guard();
                 tokio::select! {
-                    ended = connection => debug!(node = %peer.node, ?ended, "the link ended"),
+                    ended = connection => ending.record(peer.node, ended),
                     () = close.cancelled() => debug!(node = %peer.node, "the link was closed"),
                 }
             }
         });
         let allowance = Allowance::new(settings);
-        let asking = Asking { peer, sender: &sender, allowance };
+        let asking = Asking { peer, sender: &sender, allowance, ending: &ending };
         let hello: HelloAnswer = asking.call(Verb::Hello, hello).await?;
         let version = Version::of(hello.version).ok_or_else(|| NodeError::Incompatible {
             words: format!("the node chose version {}, which was not offered", hello.version),
         })?;
         guard.disarm();
         let receipts = ReceiptChecker::new(key);
-        Ok(Self(Arc::new(Inner { peer, sender, allowance, hello, version, receipts, close, closed })))
+        Ok(Self(Arc::new(Inner {
+            peer,
+            sender,
+            allowance,
+            hello,
+            version,
+            receipts,
+            close,
+            ending,
+        })))
     }
 
     /// Who is at the other end.
@@ -144,14 +162,14 @@ impl NodeClient {
 
     /// Resolves when the connection has ended, however it did. Does not keep it open.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
-        let closed = self.0.closed.clone();
+        let closed = self.0.ending.closed.clone();
         async move { closed.cancelled().await }
     }
 
     /// Whether the connection has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.closed.is_cancelled()
+        self.0.ending.closed.is_cancelled()
     }
 
     /// Sends a shard: exactly `request.len` bytes from `bytes`, in whatever pieces, uncopied.
@@ -177,7 +195,9 @@ impl NodeClient {
         };
         let answer: StoreAnswer = self.asking().last_message(Verb::Store, &mut answer).await?;
         if answer.len != request.len || stop.0.sent() != request.len {
-            return Err(self.blame(Verb::Store, Offence::ForgedReceipt("the shard was not sent whole")));
+            return Err(
+                self.blame(Verb::Store, Offence::ForgedReceipt("the shard was not sent whole"))
+            );
         }
         let entry = ReceiptEntry::Stored {
             shard: request.shard,
@@ -214,13 +234,19 @@ impl NodeClient {
         shard_len: u64,
     ) -> Result<SliceStream, NodeError> {
         request.check().map_err(NodeError::Invalid)?;
-        let steps = request.steps(shard_len).map_err(|_| NodeError::Invalid("the range is not in hash groups"))?;
+        let steps = request
+            .steps(shard_len)
+            .map_err(|_| NodeError::Invalid("the range is not in hash groups"))?;
         let asking = self.asking();
-        let mut inbound = asking.send(Verb::Fetch, Outbound::message(message::encode(request))).await?;
+        let mut inbound =
+            asking.send(Verb::Fetch, Outbound::message(message::encode(request))).await?;
         let answer: FetchAnswer = asking.message(Verb::Fetch, &mut inbound).await?;
         if answer.shard_len != shard_len {
-            let offence =
-                Offence::WrongShardLength { shard: request.shard, expected: shard_len, claimed: answer.shard_len };
+            let offence = Offence::WrongShardLength {
+                shard: request.shard,
+                expected: shard_len,
+                claimed: answer.shard_len,
+            };
             return Err(self.blame(Verb::Fetch, offence));
         }
         let (declared, got) = (steps.wire_len(), inbound.due());
@@ -250,12 +276,16 @@ impl NodeClient {
     ///
     /// # Errors
     /// [`NodeError::Misbehaved`] if the answer is of the other kind, too long or outside what was asked; the rest of [`NodeError`].
-    pub async fn inventory(&self, request: &InventoryRequest) -> Result<InventoryAnswer, NodeError> {
+    pub async fn inventory(
+        &self,
+        request: &InventoryRequest,
+    ) -> Result<InventoryAnswer, NodeError> {
         let answer: InventoryAnswer = self.asking().call(Verb::Inventory, request).await?;
         if answer.is_to(request) {
             Ok(answer)
         } else {
-            Err(self.blame(Verb::Inventory, Offence::Malformed("an inventory that was not asked for")))
+            Err(self
+                .blame(Verb::Inventory, Offence::Malformed("an inventory that was not asked for")))
         }
     }
 
@@ -268,7 +298,12 @@ impl NodeClient {
     }
 
     fn asking(&self) -> Asking<'_> {
-        Asking { peer: self.0.peer, sender: &self.0.sender, allowance: self.0.allowance }
+        Asking {
+            peer: self.0.peer,
+            sender: &self.0.sender,
+            allowance: self.0.allowance,
+            ending: &self.0.ending,
+        }
     }
 
     fn blame(&self, verb: Verb, offence: Offence) -> NodeError {
@@ -279,6 +314,31 @@ impl NodeClient {
 impl std::fmt::Debug for NodeClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NodeClient").field("node", &self.0.peer.node).finish_non_exhaustive()
+    }
+}
+
+impl Ending {
+    fn record(&self, node: NodeId, ended: hyper::Result<()>) {
+        debug!(%node, ?ended, "the link ended");
+        if let Err(error) = ended
+            && let NodeError::Misbehaved(Evidence { offence: Offence::Http2(breach), .. }) =
+                NodeError::from_hyper(node, Verb::Hello, error)
+        {
+            // The only writer: a connection ends once.
+            let _ = self.breach.set(breach);
+        }
+    }
+
+    /// Why a request failed that found the connection over.
+    async fn explain(&self, node: NodeId, verb: Verb, error: NodeError) -> NodeError {
+        if !matches!(error, NodeError::Unreachable(Loss::Closed)) {
+            return error;
+        }
+        self.closed.cancelled().await;
+        match self.breach.get() {
+            Some(breach) => NodeError::misbehaved(node, verb, Offence::Http2(breach.clone())),
+            None => error,
+        }
     }
 }
 
@@ -296,6 +356,7 @@ struct Asking<'a> {
     peer: Peer,
     sender: &'a SendRequest<Outbound>,
     allowance: Allowance,
+    ending: &'a Ending,
 }
 
 impl Asking<'_> {
@@ -315,21 +376,27 @@ impl Asking<'_> {
         let waited = self.allowance.grace();
         let late = || NodeError::Unreachable(Loss::TooSlow { bytes: 0, waited });
         let response = timeout(waited, self.request(verb, body)).await.map_err(|_| late())?;
-        self.inbound(verb, response)
+        self.inbound(verb, response).await
     }
 
     /// Sends a long request and waits for the head of the answer, as long as the node keeps taking bytes.
-    async fn send_watched(&self, verb: Verb, body: Outbound, progress: &Progress) -> Result<Inbound, NodeError> {
+    async fn send_watched(
+        &self,
+        verb: Verb,
+        body: Outbound,
+        progress: &Progress,
+    ) -> Result<Inbound, NodeError> {
         let response = self.request(verb, body);
         tokio::pin!(response);
-        let tick = (self.allowance.grace() / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let tick =
+            (self.allowance.grace() / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
         let mut ticks = interval(tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waited = Duration::ZERO;
         loop {
             tokio::select! {
                 biased;
-                response = &mut response => return self.inbound(verb, response),
+                response = &mut response => return self.inbound(verb, response).await,
                 _ = ticks.tick() => {}
             }
             if !progress.source_is_slow() {
@@ -355,8 +422,18 @@ impl Asking<'_> {
         async move { sender.send_request(request).await }
     }
 
-    fn inbound(&self, verb: Verb, response: hyper::Result<Response<Incoming>>) -> Result<Inbound, NodeError> {
-        let response = response.map_err(|error| NodeError::from_hyper(self.peer.node, verb, error))?;
+    async fn inbound(
+        &self,
+        verb: Verb,
+        response: hyper::Result<Response<Incoming>>,
+    ) -> Result<Inbound, NodeError> {
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                let error = NodeError::from_hyper(self.peer.node, verb, error);
+                return Err(self.ending.explain(self.peer.node, verb, error).await);
+            }
+        };
         let (parts, body) = response.into_parts();
         Inbound::new(&parts.headers, body, Some(Pace::new(self.allowance)))
             .map_err(|offence| NodeError::misbehaved(self.peer.node, verb, offence))
@@ -364,7 +441,10 @@ impl Asking<'_> {
 
     /// Reads the answer's message; more may follow.
     async fn message<A: Message>(&self, verb: Verb, inbound: &mut Inbound) -> Result<A, NodeError> {
-        let bytes = inbound.message(verb.answer_max()).await.map_err(|fault| at_fault(self.peer.node, verb, fault))?;
+        let bytes = inbound
+            .message(verb.answer_max())
+            .await
+            .map_err(|fault| at_fault(self.peer.node, verb, fault))?;
         match message::decode_answer(&bytes) {
             Ok(answer) => answer.map_err(NodeError::refused),
             Err(offence) => Err(NodeError::misbehaved(self.peer.node, verb, offence)),
@@ -372,7 +452,11 @@ impl Asking<'_> {
     }
 
     /// Reads the answer's message; nothing may follow.
-    async fn last_message<A: Message>(&self, verb: Verb, inbound: &mut Inbound) -> Result<A, NodeError> {
+    async fn last_message<A: Message>(
+        &self,
+        verb: Verb,
+        inbound: &mut Inbound,
+    ) -> Result<A, NodeError> {
         let answer = self.message(verb, inbound).await?;
         match inbound.due() {
             0 => Ok(answer),
@@ -409,7 +493,14 @@ pub struct SliceStream {
 }
 
 impl SliceStream {
-    fn new(node: NodeId, shard: ShardId, root: Root, shard_len: u64, mut steps: Steps, inbound: Inbound) -> Self {
+    fn new(
+        node: NodeId,
+        shard: ShardId,
+        root: Root,
+        shard_len: u64,
+        mut steps: Steps,
+        inbound: Inbound,
+    ) -> Self {
         let step = steps.next();
         let (proof, bytes) = (BytesMut::new(), BytesMut::new());
         Self { node, shard, root, shard_len, steps, step, proof, bytes, inbound }
@@ -438,7 +529,8 @@ impl SliceStream {
         let slice = SliceProof::from_bytes(&proof)
             .and_then(|proof| verify(&self.root, self.shard_len, step.offset, bytes, &proof));
         slice.map_err(|_| {
-            let offence = Offence::WrongBytes { shard: self.shard, offset: step.offset, len: step.len };
+            let offence =
+                Offence::WrongBytes { shard: self.shard, offset: step.offset, len: step.len };
             self.fail(NodeError::misbehaved(self.node, Verb::Fetch, offence))
         })
     }
@@ -472,7 +564,8 @@ impl Stream for SliceStream {
                     return Poll::Ready(Some(Err(this.fail(error))));
                 }
                 None => {
-                    let offence = Offence::WrongLength { declared: step.len, got: this.bytes.len() as u64 };
+                    let offence =
+                        Offence::WrongLength { declared: step.len, got: this.bytes.len() as u64 };
                     let error = NodeError::misbehaved(this.node, Verb::Fetch, offence);
                     return Poll::Ready(Some(Err(this.fail(error))));
                 }
@@ -484,6 +577,9 @@ impl Stream for SliceStream {
 
 impl std::fmt::Debug for SliceStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SliceStream").field("shard", &self.shard).field("step", &self.step).finish_non_exhaustive()
+        f.debug_struct("SliceStream")
+            .field("shard", &self.shard)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
     }
 }

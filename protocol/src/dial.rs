@@ -47,11 +47,19 @@ impl FromStr for Address {
         let host_fine = match bracketed {
             Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
             None => {
-                !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+                !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
             }
         };
-        let port_fine = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
-        if text.len() <= ADDRESS_MAX && host_fine && port_fine { Ok(Self(text.to_owned())) } else { Err(fail()) }
+        let port_fine = port.bytes().all(|b| b.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port != 0);
+        if text.len() <= ADDRESS_MAX && host_fine && port_fine {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(fail())
+        }
     }
 }
 
@@ -116,7 +124,9 @@ mod tests {
         for good in ["a:1", "gw.example.org:9100", "127.0.0.1:65535", "[::1]:9100"] {
             assert!(good.parse::<Address>().is_ok(), "{good}");
         }
-        for bad in ["", "a", ":1", "a:", "a:0", "a:65536", "a:+1", "::1:9100", "a b:1", "a/b:1", "[x]:1"] {
+        for bad in
+            ["", "a", ":1", "a:", "a:0", "a:65536", "a:+1", "::1:9100", "a b:1", "a/b:1", "[x]:1"]
+        {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }

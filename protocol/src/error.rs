@@ -113,10 +113,14 @@ impl NodeError {
     pub(crate) fn from_hyper(node: NodeId, verb: Verb, error: hyper::Error) -> Self {
         match h2_cause(&error) {
             Some(h2) if h2.is_library() => {
-                let breach = h2.reason().map_or_else(|| h2.to_string(), |reason| reason.description().to_owned());
+                let breach = h2
+                    .reason()
+                    .map_or_else(|| h2.to_string(), |reason| reason.description().to_owned());
                 Self::misbehaved(node, verb, Offence::Http2(breach))
             }
-            Some(h2) if h2.is_reset() && h2.is_remote() => Self::Unreachable(Loss::Reset(Arc::new(error))),
+            Some(h2) if h2.is_reset() && h2.is_remote() => {
+                Self::Unreachable(Loss::Reset(Arc::new(error)))
+            }
             _ if error.is_canceled() || error.is_closed() => Self::Unreachable(Loss::Closed),
             _ => Self::Unreachable(Loss::Broken(Arc::new(error))),
         }
@@ -184,7 +188,8 @@ pub enum LinkError {
 impl LinkError {
     /// Unwraps what rustls reports through an I/O error, so that a distrusted peer is told from a broken line.
     pub(crate) fn from_handshake(error: io::Error) -> Self {
-        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        else {
             return Self::Io(error);
         };
         if let rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) = tls

@@ -139,8 +139,9 @@ struct Pair {
 }
 
 /// A PKCS#8 v2 document (RFC 5958, RFC 8410) is this, the seed, [`PKCS8_PUBLIC`] and the public key.
-const PKCS8_SEED: [u8; 16] =
-    [0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const PKCS8_SEED: [u8; 16] = [
+    0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 const PKCS8_PUBLIC: [u8; 5] = [0xa1, 0x23, 0x03, 0x21, 0x00];
 
 impl SecretKey {
@@ -153,8 +154,10 @@ impl SecretKey {
     /// The key of a 32-byte secret seed (RFC 8032). The same seed makes the same key.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed");
-        let pkcs8 = [&PKCS8_SEED, seed.as_slice(), &PKCS8_PUBLIC, pair.public_key().as_ref()].concat();
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed");
+        let pkcs8 =
+            [&PKCS8_SEED, seed.as_slice(), &PKCS8_PUBLIC, pair.public_key().as_ref()].concat();
         Self(Arc::new(Pair { pair, pkcs8: Zeroizing::new(pkcs8) }))
     }
 
@@ -497,7 +500,10 @@ impl Trust {
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("root", &self.root).field("floor", &self.floor()).finish_non_exhaustive()
+        f.debug_struct("Trust")
+            .field("root", &self.root)
+            .field("floor", &self.floor())
+            .finish_non_exhaustive()
     }
 }
 

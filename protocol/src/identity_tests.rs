@@ -28,7 +28,10 @@ fn grant(serial: u64) -> Grant {
 fn a_key_survives_its_pkcs8_form_and_a_seed_makes_the_same_key_for_ever() {
     let key = SecretKey::from_seed(&[7; 32]);
     // RFC 8032 defines the public key of a seed; the document is RFC 8410's with RFC 5958's public key.
-    assert_eq!(key.public().to_string(), "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c");
+    assert_eq!(
+        key.public().to_string(),
+        "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c"
+    );
     let again = SecretKey::from_pkcs8(key.pkcs8()).unwrap();
     assert_eq!(again.public(), key.public());
     assert_eq!(again.pkcs8(), key.pkcs8());
@@ -63,7 +66,10 @@ fn a_grant_holds_in_its_time_for_its_role_under_its_root() {
     let check = |grant: Grant| trust.check(&root.grant(grant), Role::Link);
     assert_eq!(check(grant(1)), Ok(()));
     assert_eq!(trust.check(&stranger.grant(grant(1)), Role::Link), Err(TrustError::OtherRoot));
-    assert_eq!(trust.check(&root.grant(grant(1)), Role::Revision), Err(TrustError::OtherRole(Role::Link)));
+    assert_eq!(
+        trust.check(&root.grant(grant(1)), Role::Revision),
+        Err(TrustError::OtherRole(Role::Link))
+    );
     assert_eq!(check(Grant { not_after: NOW, ..grant(1) }), Err(TrustError::Expired));
     let within_skew = NOW.plus(CLOCK_SKEW);
     assert_eq!(check(Grant { not_before: within_skew, ..grant(1) }), Ok(()));

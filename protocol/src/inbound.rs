@@ -43,8 +43,13 @@ pub(crate) struct Inbound {
 impl Inbound {
     /// # Errors
     /// Unless the headers declare the body's length.
-    pub(crate) fn new(headers: &HeaderMap, body: Incoming, pace: Option<Pace>) -> Result<Self, Offence> {
-        let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    pub(crate) fn new(
+        headers: &HeaderMap,
+        body: Incoming,
+        pace: Option<Pace>,
+    ) -> Result<Self, Offence> {
+        let declared =
+            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let declared = declared.ok_or(Offence::Malformed("a body without a declared length"))?;
         Ok(Self { body, head: Bytes::new(), declared, received: 0, empty: 0, pace })
     }
@@ -59,13 +64,19 @@ impl Inbound {
         let mut prefix = self.take(PREFIX).await?;
         let len = prefix.get_u32() as usize;
         if len > max {
-            return Err(BodyFault::Offence(Offence::Oversized { len: len as u64, max: max as u64 }));
+            return Err(BodyFault::Offence(Offence::Oversized {
+                len: len as u64,
+                max: max as u64,
+            }));
         }
         self.take(len).await
     }
 
     /// The next bytes as they came, never empty; `None` after exactly as many as were declared.
-    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyFault>>> {
         if self.head.is_empty() {
             match ready!(self.poll_body(cx)) {
                 Some(Ok(chunk)) => self.head = chunk,
@@ -83,7 +94,10 @@ impl Inbound {
 
     async fn take(&mut self, len: usize) -> Result<Bytes, BodyFault> {
         if self.due() < len as u64 {
-            let offence = Offence::WrongLength { declared: self.declared, got: self.declared - self.due() + len as u64 };
+            let offence = Offence::WrongLength {
+                declared: self.declared,
+                got: self.declared - self.due() + len as u64,
+            };
             return Err(BodyFault::Offence(offence));
         }
         if self.head.is_empty() && len > 0 {
@@ -123,12 +137,16 @@ impl Inbound {
                 None if self.received == self.declared => return Poll::Ready(None),
                 None => return Poll::Ready(Some(Err(self.wrong_length()))),
                 // The h2 library counts too, and may see the breach before us.
-                Some(Err(error)) if is_stream_breach(&error) => return Poll::Ready(Some(Err(self.wrong_length()))),
+                Some(Err(error)) if is_stream_breach(&error) => {
+                    return Poll::Ready(Some(Err(self.wrong_length())));
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::Http(error)))),
                 Some(Ok(frame)) => frame.into_data(),
             };
             let Ok(chunk) = chunk else {
-                return Poll::Ready(Some(Err(BodyFault::Offence(Offence::Malformed("trailers after a body")))));
+                return Poll::Ready(Some(Err(BodyFault::Offence(Offence::Malformed(
+                    "trailers after a body",
+                )))));
             };
             if let Some(fault) = self.count(chunk.len()) {
                 return Poll::Ready(Some(Err(fault)));

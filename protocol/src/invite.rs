@@ -88,7 +88,8 @@ impl FromStr for Invite {
         let text = text.trim();
         let format = text.strip_prefix(WORD).ok_or(InviteError::NotAnInvite)?;
         let Some(encoded) = format.strip_prefix(FORMAT) else {
-            let newer = format.split('-').next().is_some_and(|number| number.parse::<u32>().is_ok());
+            let newer =
+                format.split('-').next().is_some_and(|number| number.parse::<u32>().is_ok());
             return Err(if newer { InviteError::Newer } else { InviteError::Damaged });
         };
         if encoded.len() > INVITE_MAX {
@@ -100,7 +101,11 @@ impl FromStr for Invite {
             return Err(InviteError::Damaged);
         }
         let invite: Self = decode_exactly(body).ok_or(InviteError::Damaged)?;
-        if (1..=GATEWAYS_MAX).contains(&invite.gateways.len()) { Ok(invite) } else { Err(InviteError::Gateways) }
+        if (1..=GATEWAYS_MAX).contains(&invite.gateways.len()) {
+            Ok(invite)
+        } else {
+            Err(InviteError::Gateways)
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 //! Each is four big-endian bytes of length and a postcard message of at most [`MESSAGE_MAX`] bytes. The node has already checked
 //! the gateway against the root of its invite, and the gateway knows the node's key: both by TLS.
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -70,7 +70,10 @@ pub async fn ask(mut io: impl Io, request: &JoinRequest) -> Result<JoinAnswer, L
 /// # Errors
 /// If the connection fails, takes longer than [`JOIN_TIMEOUT`], or the question cannot be read. If `decide` has
 /// welcomed the node and only then the answer is lost, the node asks again with the same token and key: `decide` should say yes again.
-pub async fn answer<F, Fut>(mut io: impl Io, decide: F) -> Result<(JoinRequest, JoinAnswer), LinkError>
+pub async fn answer<F, Fut>(
+    mut io: impl Io,
+    decide: F,
+) -> Result<(JoinRequest, JoinAnswer), LinkError>
 where
     F: FnOnce(JoinRequest) -> Fut,
     Fut: Future<Output = JoinAnswer>,
@@ -91,7 +94,9 @@ where
     .await
 }
 
-async fn within<T>(conversation: impl Future<Output = Result<T, LinkError>>) -> Result<T, LinkError> {
+async fn within<T>(
+    conversation: impl Future<Output = Result<T, LinkError>>,
+) -> Result<T, LinkError> {
     let late = LinkError::Timeout { what: "joining", after: JOIN_TIMEOUT };
     timeout(JOIN_TIMEOUT, conversation).await.unwrap_or(Err(late))
 }
@@ -113,5 +118,9 @@ async fn read<T: DeserializeOwned>(io: &mut impl Io) -> Result<T, LinkError> {
 }
 
 fn check_len(len: usize) -> Result<(), LinkError> {
-    if len <= MESSAGE_MAX { Ok(()) } else { Err(LinkError::Oversized { len: len as u64, max: MESSAGE_MAX as u64 }) }
+    if len <= MESSAGE_MAX {
+        Ok(())
+    } else {
+        Err(LinkError::Oversized { len: len as u64, max: MESSAGE_MAX as u64 })
+    }
 }

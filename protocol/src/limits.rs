@@ -89,7 +89,9 @@ const _: () = assert!(STEP_MAX.is_multiple_of(HASH_GROUP) && STEP_MAX <= SHARD_M
 /// The longest postcard form of a shard id: varints of 10, 10, 10 and 5 bytes and a slot.
 const SHARD_ID_MAX: usize = 36;
 const _: () = assert!(DROPS_MAX * (SHARD_ID_MAX + 1) + MESSAGE_MAX <= DROP_MAX);
-const _: () = assert!(INVENTORY_MAX as usize * (SHARD_ID_MAX + 10 + 32) + MESSAGE_MAX <= INVENTORY_ANSWER_MAX);
+const _: () = assert!(
+    INVENTORY_MAX as usize * (SHARD_ID_MAX + 10 + 32) + MESSAGE_MAX <= INVENTORY_ANSWER_MAX
+);
 const _: () = assert!(ROT_MAX * SHARD_ID_MAX + MESSAGE_MAX <= STATUS_ANSWER_MAX);
 
 /// The limits that one deployment, or one slow line, may set differently.

@@ -6,7 +6,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use crate::limits::{self, LinkSettings};
 
 /// The gateway's end.
-pub(crate) fn client(settings: &LinkSettings) -> hyper::client::conn::http2::Builder<TokioExecutor> {
+pub(crate) fn client(
+    settings: &LinkSettings,
+) -> hyper::client::conn::http2::Builder<TokioExecutor> {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -25,7 +27,9 @@ pub(crate) fn client(settings: &LinkSettings) -> hyper::client::conn::http2::Bui
 }
 
 /// The node's end.
-pub(crate) fn server(settings: &LinkSettings) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+pub(crate) fn server(
+    settings: &LinkSettings,
+) -> hyper::server::conn::http2::Builder<TokioExecutor> {
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

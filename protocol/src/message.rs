@@ -109,7 +109,8 @@ pub(crate) fn encode<T: Serialize>(message: &T) -> Bytes {
 
 /// Reads a message without its prefix: nothing may be left over, and its rules must hold.
 pub(crate) fn decode<T: Message>(bytes: &[u8]) -> Result<T, Offence> {
-    let message: T = decode_exactly(bytes).ok_or(Offence::Malformed("not in the form of its verb"))?;
+    let message: T =
+        decode_exactly(bytes).ok_or(Offence::Malformed("not in the form of its verb"))?;
     message.check().map_err(Offence::Malformed)?;
     Ok(message)
 }
@@ -237,7 +238,8 @@ impl TryFrom<String> for NodeName {
     type Error = NodeNameError;
 
     fn try_from(text: String) -> Result<Self, NodeNameError> {
-        let fine = (1..=limits::NAME_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fine =
+            (1..=limits::NAME_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         if fine { Ok(Self(text)) } else { Err(NodeNameError) }
     }
 }
@@ -315,7 +317,9 @@ pub struct StoreRequest {
 }
 
 /// Where a record begins in a node's logs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 pub struct LogPosition {
     /// The log file's number.
     pub file: u32,
@@ -436,11 +440,16 @@ impl InventoryAnswer {
         match (self, request) {
             (Self::List { entries, more }, InventoryRequest::List { group, after, limit }) => {
                 let within = |shard: &ShardId| {
-                    group.is_none_or(|group| shard.group == group) && after.is_none_or(|after| *shard > after)
+                    group.is_none_or(|group| shard.group == group)
+                        && after.is_none_or(|after| *shard > after)
                 };
-                fits(entries.len(), *limit, *more) && entries.iter().all(|entry| within(&entry.shard))
+                fits(entries.len(), *limit, *more)
+                    && entries.iter().all(|entry| within(&entry.shard))
             }
-            (Self::Fingerprint { groups, more }, InventoryRequest::Fingerprint { from, to, limit }) => {
+            (
+                Self::Fingerprint { groups, more },
+                InventoryRequest::Fingerprint { from, to, limit },
+            ) => {
                 let within = |group: GroupId| group >= *from && to.is_none_or(|to| group < to);
                 fits(groups.len(), *limit, *more) && groups.iter().all(|print| within(print.group))
             }
@@ -548,7 +557,11 @@ impl Message for HelloRequest {
 
 impl Message for HelloAnswer {
     fn check(&self) -> Result<(), &'static str> {
-        if self.facts.software.len() > limits::NAME_MAX { Err("the software's name is too long") } else { Ok(()) }
+        if self.facts.software.len() > limits::NAME_MAX {
+            Err("the software's name is too long")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -573,7 +586,11 @@ impl Message for StoreAnswer {
 impl Message for FetchRequest {
     fn check(&self) -> Result<(), &'static str> {
         // The rest depends on the shard's length, which the node looks up first.
-        if self.len == 0 || u64::from(self.step) > limits::STEP_MAX { Err("no such range") } else { Ok(()) }
+        if self.len == 0 || u64::from(self.step) > limits::STEP_MAX {
+            Err("no such range")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -598,7 +615,11 @@ impl Message for DropAnswer {
 impl Message for InventoryRequest {
     fn check(&self) -> Result<(), &'static str> {
         let (Self::List { limit, .. } | Self::Fingerprint { limit, .. }) = *self;
-        if (1..=limits::INVENTORY_MAX).contains(&limit) { Ok(()) } else { Err("the limit is out of range") }
+        if (1..=limits::INVENTORY_MAX).contains(&limit) {
+            Ok(())
+        } else {
+            Err("the limit is out of range")
+        }
     }
 }
 
@@ -633,11 +654,16 @@ pub(crate) mod wire_bytes {
     use bytes::Bytes;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        bytes: &Bytes,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(bytes)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Bytes, D::Error> {
         // Postcard writes bytes and sequences of u8 alike.
         <&[u8]>::deserialize(deserializer).map(Bytes::copy_from_slice)
     }

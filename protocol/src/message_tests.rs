@@ -6,10 +6,10 @@ use types::{SegmentId, SessionId, Slot, StreamId};
 
 use super::*;
 use crate::identity::{Grant, GrantedKey, Role, RootKey, SecretKey, Signature};
+use crate::invite::Token;
 use crate::join::{JoinAnswer, JoinRequest};
 use crate::receipt::ReceiptEntry;
 use crate::revision::{Action, Revision};
-use crate::invite::Token;
 
 fn shard(index: u32) -> ShardId {
     let stream = StreamId { session: SessionId(0x0102), serial: 0x0304_0506_0708 };
@@ -46,7 +46,8 @@ fn ok<T>(answer: T) -> Result<T, Refusal> {
 
 /// Writes the message, compares it with its golden file, and reads the file back.
 fn golden<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(name: &str, message: &T) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(format!("{name}.hex"));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(format!("{name}.hex"));
     let bytes = encode(message);
     let file = std::fs::read_to_string(&path).unwrap_or_default();
     let expected: String = file.split_whitespace().collect();
@@ -67,9 +68,15 @@ fn hello_has_the_same_bytes_for_ever() {
 #[test]
 fn store_has_the_same_bytes_for_ever() {
     let label = Bytes::from_static(b"sealed");
-    golden("store", &StoreRequest { shard: shard(0), epoch: Epoch(4), len: 8 << 20, label, overwrite: false });
+    golden(
+        "store",
+        &StoreRequest { shard: shard(0), epoch: Epoch(4), len: 8 << 20, label, overwrite: false },
+    );
     let root = Root([0x40; 32]);
-    golden("store-answer", &ok(StoreAnswer { root, len: 8 << 20, position: position(), receipt: receipt() }));
+    golden(
+        "store-answer",
+        &ok(StoreAnswer { root, len: 8 << 20, position: position(), receipt: receipt() }),
+    );
 }
 
 #[test]
@@ -88,13 +95,25 @@ fn drop_has_the_same_bytes_for_ever() {
 
 #[test]
 fn inventory_has_the_same_bytes_for_ever() {
-    golden("inventory-list", &InventoryRequest::List { group: Some(GroupId(300)), after: Some(shard(0)), limit: 10 });
+    golden(
+        "inventory-list",
+        &InventoryRequest::List { group: Some(GroupId(300)), after: Some(shard(0)), limit: 10 },
+    );
     let entry = InventoryEntry { shard: shard(1), len: 64, root: Root([0x40; 32]) };
-    golden("inventory-list-answer", &ok(InventoryAnswer::List { entries: vec![entry], more: true }));
-    golden("inventory-fingerprint", &InventoryRequest::Fingerprint { from: GroupId(1), to: None, limit: 10 });
+    golden(
+        "inventory-list-answer",
+        &ok(InventoryAnswer::List { entries: vec![entry], more: true }),
+    );
+    golden(
+        "inventory-fingerprint",
+        &InventoryRequest::Fingerprint { from: GroupId(1), to: None, limit: 10 },
+    );
     let mut print = GroupFingerprint::empty(GroupId(300));
     print.add(&entry);
-    golden("inventory-fingerprint-answer", &ok(InventoryAnswer::Fingerprint { groups: vec![print], more: false }));
+    golden(
+        "inventory-fingerprint-answer",
+        &ok(InventoryAnswer::Fingerprint { groups: vec![print], more: false }),
+    );
 }
 
 #[test]
@@ -150,21 +169,35 @@ fn what_a_receipt_signs_has_the_same_bytes_for_ever() {
 
 #[test]
 fn messages_that_break_their_rules_are_malformed() {
-    let store = StoreRequest { shard: shard(0), epoch: Epoch(1), len: 1, label: Bytes::new(), overwrite: false };
-    let refused = |request: &StoreRequest| decode::<StoreRequest>(&encode(request)[PREFIX..]).is_err();
+    let store = StoreRequest {
+        shard: shard(0),
+        epoch: Epoch(1),
+        len: 1,
+        label: Bytes::new(),
+        overwrite: false,
+    };
+    let refused =
+        |request: &StoreRequest| decode::<StoreRequest>(&encode(request)[PREFIX..]).is_err();
     assert!(!refused(&store));
     assert!(refused(&StoreRequest { len: 0, ..store.clone() }));
     assert!(refused(&StoreRequest { len: limits::SHARD_MAX + 1, ..store.clone() }));
-    assert!(refused(&StoreRequest { label: vec![0; limits::LABEL_MAX + 1].into(), ..store.clone() }));
+    assert!(refused(&StoreRequest {
+        label: vec![0; limits::LABEL_MAX + 1].into(),
+        ..store.clone()
+    }));
     let bytes = encode(&store);
     assert!(decode::<StoreRequest>(&bytes[PREFIX..bytes.len() - 1]).is_err(), "cut short");
-    assert!(decode::<StoreRequest>(&[&bytes[PREFIX..], &[0]].concat()).is_err(), "with something left over");
+    assert!(
+        decode::<StoreRequest>(&[&bytes[PREFIX..], &[0]].concat()).is_err(),
+        "with something left over"
+    );
 }
 
 #[test]
 fn a_fingerprint_forgets_what_is_taken_out_and_minds_no_order() {
     let entry = |index| InventoryEntry { shard: shard(index), len: 64, root: Root::of(&[1]) };
-    let (mut one, mut two) = (GroupFingerprint::empty(GroupId(300)), GroupFingerprint::empty(GroupId(300)));
+    let (mut one, mut two) =
+        (GroupFingerprint::empty(GroupId(300)), GroupFingerprint::empty(GroupId(300)));
     for index in [1, 2, 3] {
         one.add(&entry(index));
     }

@@ -70,7 +70,11 @@ enum Rest {
     /// The bytes of a shard, from a gateway.
     Shard(Pin<Box<dyn Stream<Item = Bytes> + Send>>, Arc<Progress>),
     /// The proven steps of a shard, from a node.
-    Steps { steps: Steps, pieces: BoxStream<'static, std::io::Result<Piece>>, bytes: Option<Bytes> },
+    Steps {
+        steps: Steps,
+        pieces: BoxStream<'static, std::io::Result<Piece>>,
+        bytes: Option<Bytes>,
+    },
 }
 
 /// One step of a fetch as a node reads it from its disk.
@@ -93,10 +97,18 @@ impl Outbound {
         bytes: impl Stream<Item = Bytes> + Send + 'static,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { left: head.len() as u64 + len, head: Some(head), rest: Rest::Shard(Box::pin(bytes), progress) }
+        Self {
+            left: head.len() as u64 + len,
+            head: Some(head),
+            rest: Rest::Shard(Box::pin(bytes), progress),
+        }
     }
 
-    pub(crate) fn steps(head: Bytes, steps: Steps, pieces: BoxStream<'static, std::io::Result<Piece>>) -> Self {
+    pub(crate) fn steps(
+        head: Bytes,
+        steps: Steps,
+        pieces: BoxStream<'static, std::io::Result<Piece>>,
+    ) -> Self {
         let left = head.len() as u64 + steps.wire_len();
         Self { left, head: Some(head), rest: Rest::Steps { steps, pieces, bytes: None } }
     }

@@ -156,7 +156,8 @@ mod tests {
 
     fn entry(serial: u64) -> ReceiptEntry {
         let stream = StreamId { session: SessionId(1), serial };
-        let shard = ShardId { group: GroupId(2), segment: SegmentId { stream, index: 0 }, slot: Slot(3) };
+        let shard =
+            ShardId { group: GroupId(2), segment: SegmentId { stream, index: 0 }, slot: Slot(3) };
         let position = LogPosition { file: 4, offset: serial };
         ReceiptEntry::Stored { shard, root: Root::of(&serial.to_be_bytes()), len: 64, position }
     }
@@ -192,7 +193,8 @@ mod tests {
     #[test]
     fn the_checker_remembers_a_bounded_number_of_batches() {
         let key = SecretKey::from_seed(&[1; 32]);
-        let (signer, checker) = (ReceiptSigner::new(key.clone()), ReceiptChecker::new(key.public()));
+        let (signer, checker) =
+            (ReceiptSigner::new(key.clone()), ReceiptChecker::new(key.public()));
         for serial in 0..2 * RECEIPTS_REMEMBERED as u64 {
             checker.check(&signer.sign(&[entry(serial)])[0], &entry(serial)).unwrap();
         }

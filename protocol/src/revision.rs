@@ -5,7 +5,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{ShardId, Timestamp};
 
-use crate::identity::{Domain, GrantedKey, PublicKey, Role, Signature, SignedGrant, Trust, TrustError};
+use crate::identity::{
+    Domain, GrantedKey, PublicKey, Role, Signature, SignedGrant, Trust, TrustError,
+};
 use crate::limits::DROPS_MAX;
 use crate::message::{decode_exactly, wire_bytes};
 
@@ -53,7 +55,8 @@ impl Revision {
     /// If it names more than [`DROPS_MAX`] shards, or none.
     pub fn sign(&self, key: &GrantedKey) -> Result<SignedRevision, TrustError> {
         self.check()?;
-        let body = postcard::to_stdvec(self).expect("a revision has no part that postcard cannot write");
+        let body =
+            postcard::to_stdvec(self).expect("a revision has no part that postcard cannot write");
         let signature = key.key.sign(Domain::Revision, &body);
         Ok(SignedRevision { body: body.into(), grant: key.grant.clone(), signature })
     }
@@ -102,8 +105,8 @@ impl SignedRevision {
         if !self.grant.grant.key.signed(Domain::Revision, &self.body, &self.signature) {
             return Err(TrustError::BadSignature);
         }
-        let revision: Revision =
-            decode_exactly(&self.body).ok_or(TrustError::Unreadable("not a revision this version knows"))?;
+        let revision: Revision = decode_exactly(&self.body)
+            .ok_or(TrustError::Unreadable("not a revision this version knows"))?;
         revision.check()?;
         Ok(VerifiedRevision { revision, signed: self })
     }

@@ -20,7 +20,13 @@ fn root() -> RootKey {
 
 fn key(role: Role) -> GrantedKey {
     let key = SecretKey::from_seed(&[3; 32]);
-    let grant = Grant { role, key: key.public(), serial: 1, not_before: Timestamp(0), not_after: Timestamp(1000) };
+    let grant = Grant {
+        role,
+        key: key.public(),
+        serial: 1,
+        not_before: Timestamp(0),
+        not_after: Timestamp(1000),
+    };
     GrantedKey { key, grant: root().grant(grant) }
 }
 
@@ -30,8 +36,13 @@ fn trust(now: u64) -> Trust {
 
 fn revision(count: u32) -> Revision {
     let stream = StreamId { session: SessionId(1), serial: 2 };
-    let shard = |index| ShardId { group: GroupId(3), segment: SegmentId { stream, index }, slot: Slot(4) };
-    Revision { number: 5, created: Timestamp(6), action: Action::Drop((0..count).map(shard).collect()) }
+    let shard =
+        |index| ShardId { group: GroupId(3), segment: SegmentId { stream, index }, slot: Slot(4) };
+    Revision {
+        number: 5,
+        created: Timestamp(6),
+        action: Action::Drop((0..count).map(shard).collect()),
+    }
 }
 
 #[test]

@@ -26,8 +26,9 @@ use crate::inbound::{BodyFault, Inbound};
 use crate::limits::LinkSettings;
 use crate::link;
 use crate::message::{
-    self, DropAnswer, FetchAnswer, FetchRequest, HelloAnswer, HelloRequest, InventoryAnswer, InventoryRequest, Message,
-    NodeFacts, Refusal, StatusAnswer, StatusRequest, StoreAnswer, StoreRequest, Verb,
+    self, DropAnswer, FetchAnswer, FetchRequest, HelloAnswer, HelloRequest, InventoryAnswer,
+    InventoryRequest, Message, NodeFacts, Refusal, StatusAnswer, StatusRequest, StoreAnswer,
+    StoreRequest, Verb,
 };
 use crate::outbound::{Outbound, Piece};
 use crate::revision::{SignedRevision, VerifiedRevision};
@@ -140,7 +141,8 @@ struct Link {
 impl Link {
     async fn answer(&self, request: Request<Incoming>) -> Response<Outbound> {
         let (parts, body) = request.into_parts();
-        let Some(verb) = Verb::of_path(parts.uri.path()).filter(|_| parts.method == Method::POST) else {
+        let Some(verb) = Verb::of_path(parts.uri.path()).filter(|_| parts.method == Method::POST)
+        else {
             return refuse(&Refusal::incompatible(&format_args!(
                 "this node does not know the request {} {}",
                 parts.method,
@@ -182,7 +184,9 @@ impl Link {
         if inbound.due() != request.len {
             return Err(Refusal::denied(&"the body is not as long as the shard"));
         }
-        let body = futures::stream::poll_fn(move |cx| inbound.poll_chunk(cx).map(|chunk| Some(chunk?.map_err(lost))));
+        let body = futures::stream::poll_fn(move |cx| {
+            inbound.poll_chunk(cx).map(|chunk| Some(chunk?.map_err(lost)))
+        });
         Ok(accept(&self.service.store(request, ShardBody::new(body)).await?))
     }
 

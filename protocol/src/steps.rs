@@ -51,7 +51,10 @@ pub enum BadRange {
 
 impl Steps {
     pub(crate) fn new(shard_len: u64, offset: u64, len: u64, step: u64) -> Result<Self, BadRange> {
-        let end = offset.checked_add(len).filter(|&end| len > 0 && end <= shard_len).ok_or(BadRange::Outside)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|&end| len > 0 && end <= shard_len)
+            .ok_or(BadRange::Outside)?;
         if step == 0 || step > STEP_MAX {
             return Err(BadRange::Step);
         }

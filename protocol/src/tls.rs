@@ -14,11 +14,11 @@ use rustls::crypto::ring::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName as TlsName, OtherError, PeerMisbehaved,
-    ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName as TlsName,
+    OtherError, PeerMisbehaved, ServerConfig, SignatureScheme,
 };
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -27,7 +27,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::dial::Io;
 use crate::error::LinkError;
-use crate::identity::{GrantedKey, NodeIdentity, PublicKey, Role, SecretKey, SignedGrant, Trust, TrustError};
+use crate::identity::{
+    GrantedKey, NodeIdentity, PublicKey, Role, SecretKey, SignedGrant, Trust, TrustError,
+};
 use crate::limits::{HANDSHAKE_TIMEOUT, MESSAGE_MAX};
 use crate::message::decode_exactly;
 
@@ -100,7 +102,11 @@ impl NodeTls {
     ///
     /// # Errors
     /// [`LinkError::Untrusted`] if it could not, and what else can go wrong with a stream.
-    pub async fn connect<S: Io>(&self, io: S, purpose: Purpose) -> Result<NodeStream<S>, LinkError> {
+    pub async fn connect<S: Io>(
+        &self,
+        io: S,
+        purpose: Purpose,
+    ) -> Result<NodeStream<S>, LinkError> {
         let connector = match purpose {
             Purpose::Link => &self.link,
             Purpose::Join => &self.join,
@@ -145,7 +151,8 @@ impl GatewayTls {
             .with_client_cert_verifier(Arc::new(NodeVerifier))
             .with_single_cert(chain, key)
             .map_err(LinkError::Tls)?;
-        config.alpn_protocols = Purpose::ALL.iter().map(|purpose| purpose.alpn().to_vec()).collect();
+        config.alpn_protocols =
+            Purpose::ALL.iter().map(|purpose| purpose.alpn().to_vec()).collect();
         // A link lives for hours: tickets would only be one more secret to keep.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -159,10 +166,13 @@ impl GatewayTls {
     pub async fn accept<S: Io>(&self, io: S) -> Result<Arrival<S>, LinkError> {
         let io = within("the TLS handshake", self.0.accept(io)).await?;
         let session = io.get_ref().1;
-        let purpose = Purpose::ALL.into_iter().find(|purpose| session.alpn_protocol() == Some(purpose.alpn()));
+        let purpose = Purpose::ALL
+            .into_iter()
+            .find(|purpose| session.alpn_protocol() == Some(purpose.alpn()));
         let purpose = purpose.ok_or(LinkError::UnknownProtocol)?;
         let leaf = session.peer_certificates().and_then(<[_]>::first);
-        let key = leaf.ok_or(TrustError::BadCertificate).and_then(|leaf| Ok(Leaf::parse(leaf)?.key));
+        let key =
+            leaf.ok_or(TrustError::BadCertificate).and_then(|leaf| Ok(Leaf::parse(leaf)?.key));
         let key = key.map_err(LinkError::Untrusted)?;
         Ok(Arrival { key, node: key.node_id(), purpose, io })
     }
@@ -192,7 +202,8 @@ fn certificate(key: &SecretKey, grant: Option<&SignedGrant>) -> Result<Certifica
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "drystone");
     if let Some(grant) = grant {
-        let content = postcard::to_stdvec(grant).expect("a grant has no part that postcard cannot write");
+        let content =
+            postcard::to_stdvec(grant).expect("a grant has no part that postcard cannot write");
         params.custom_extensions.push(CustomExtension::from_oid_content(&GRANT_OID, content));
     }
     let leaf = params.self_signed(&LeafKey(key, key.public())).map_err(LinkError::Certificate)?;
@@ -227,16 +238,24 @@ struct Leaf {
 
 impl Leaf {
     fn parse(der: &CertificateDer<'_>) -> Result<Self, TrustError> {
-        let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| TrustError::BadCertificate)?;
+        let (rest, certificate) =
+            X509Certificate::from_der(der).map_err(|_| TrustError::BadCertificate)?;
         let spki = certificate.public_key();
-        let key: [u8; 32] =
-            spki.subject_public_key.data.as_ref().try_into().map_err(|_| TrustError::BadCertificate)?;
+        let key: [u8; 32] = spki
+            .subject_public_key
+            .data
+            .as_ref()
+            .try_into()
+            .map_err(|_| TrustError::BadCertificate)?;
         let algorithm = spki.algorithm.algorithm.iter().is_some_and(|arcs| arcs.eq(ED25519_OID));
         if !rest.is_empty() || !algorithm {
             return Err(TrustError::BadCertificate);
         }
-        let is_grant = |oid: &x509_parser::der_parser::oid::Oid<'_>| oid.iter().is_some_and(|arcs| arcs.eq(GRANT_OID));
-        let mut grants = certificate.extensions().iter().filter(|extension| is_grant(&extension.oid));
+        let is_grant = |oid: &x509_parser::der_parser::oid::Oid<'_>| {
+            oid.iter().is_some_and(|arcs| arcs.eq(GRANT_OID))
+        };
+        let mut grants =
+            certificate.extensions().iter().filter(|extension| is_grant(&extension.oid));
         let grant = match (grants.next(), grants.next()) {
             (None, _) => None,
             (Some(extension), None) if extension.value.len() <= MESSAGE_MAX => {

@@ -57,7 +57,11 @@ pub struct NoCommonVersion {
 
 fn older(offered: &Versions) -> &'static str {
     let newest = SPOKEN[SPOKEN.len() - 1].number();
-    if offered.0.iter().any(|&theirs| theirs > newest) { "program at this end" } else { "program at the other end" }
+    if offered.0.iter().any(|&theirs| theirs > newest) {
+        "program at this end"
+    } else {
+        "program at the other end"
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +77,10 @@ mod tests {
     #[test]
     fn a_stranger_is_refused_in_words_that_say_who_must_update() {
         let newer = Versions(vec![7, 8]).agree().unwrap_err().to_string();
-        assert_eq!(newer, "no common version: this end speaks [1], the other [7, 8]; update the program at this end");
+        assert_eq!(
+            newer,
+            "no common version: this end speaks [1], the other [7, 8]; update the program at this end"
+        );
         let older = Versions(vec![0]).agree().unwrap_err().to_string();
         assert!(older.ends_with("update the program at the other end"), "{older}");
     }

@@ -82,7 +82,11 @@ impl Content {
     #[must_use]
     pub fn range(&self, range: Range<u64>) -> Bytes {
         assert!(range.end <= self.len, "{range:?} is not within {self:?}");
-        let mut buf = vec![0; usize::try_from(range.end - range.start).expect("a test's range fits into memory")];
+        let mut buf = vec![
+            0;
+            usize::try_from(range.end - range.start)
+                .expect("a test's range fits into memory")
+        ];
         self.fill(range.start, &mut buf);
         buf.into()
     }
@@ -95,7 +99,11 @@ impl Content {
 
     /// All bytes in pieces of `piece` (the last may be shorter), each made when it is asked for.
     pub fn pieces(self, piece: u64) -> impl Stream<Item = Bytes> + Send + 'static {
-        stream::iter((0..self.len).step_by(piece as usize).map(move |at| self.range(at..self.len.min(at + piece))))
+        stream::iter(
+            (0..self.len)
+                .step_by(piece as usize)
+                .map(move |at| self.range(at..self.len.min(at + piece))),
+        )
     }
 
     /// Checks bytes as they come, from `range.start` on.
@@ -116,7 +124,10 @@ impl Content {
 
     /// SplitMix64 over the index, which makes every offset cheap.
     fn word(&self, index: u64) -> u64 {
-        let mut z = self.seed.wrapping_mul(0xD1B5_4A32_D192_ED03).wrapping_add((index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut z = self
+            .seed
+            .wrapping_mul(0xD1B5_4A32_D192_ED03)
+            .wrapping_add((index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -138,16 +149,28 @@ impl Checker {
     /// At the first wrong byte, or one byte too many.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Mismatch> {
         if bytes.len() as u64 > self.range.end - self.at {
-            return Err(Mismatch::TooLong { content: self.content, expected: self.range.end - self.range.start });
+            return Err(Mismatch::TooLong {
+                content: self.content,
+                expected: self.range.end - self.range.start,
+            });
         }
         let mut expected = [0; 16 << 10];
         for piece in bytes.chunks(expected.len()) {
             let expected = &mut expected[..piece.len()];
             self.content.fill(self.at, expected);
             if piece != expected {
-                let wrong = piece.iter().zip(&*expected).position(|(a, b)| a != b).expect("the pieces differ");
+                let wrong = piece
+                    .iter()
+                    .zip(&*expected)
+                    .position(|(a, b)| a != b)
+                    .expect("the pieces differ");
                 let offset = self.at + wrong as u64;
-                return Err(Mismatch::Byte { content: self.content, offset, expected: expected[wrong], got: piece[wrong] });
+                return Err(Mismatch::Byte {
+                    content: self.content,
+                    offset,
+                    expected: expected[wrong],
+                    got: piece[wrong],
+                });
             }
             self.at += piece.len() as u64;
         }
@@ -181,8 +204,14 @@ mod tests {
     fn any_range_of_a_content_is_the_same_bytes_as_in_the_whole() {
         let content = Content::new(7, 1000);
         let whole = content.bytes();
-        for (start, end) in [(0, 0), (0, 1), (1, 2), (3, 8), (7, 9), (5, 21), (8, 16), (999, 1000), (13, 1000)] {
-            assert_eq!(content.range(start..end), whole[start as usize..end as usize], "{start}..{end}");
+        for (start, end) in
+            [(0, 0), (0, 1), (1, 2), (3, 8), (7, 9), (5, 21), (8, 16), (999, 1000), (13, 1000)]
+        {
+            assert_eq!(
+                content.range(start..end),
+                whole[start as usize..end as usize],
+                "{start}..{end}"
+            );
         }
         assert_ne!(whole, Content::new(8, 1000).bytes());
     }
@@ -192,7 +221,10 @@ mod tests {
         let content = Content::new(1, 50_000);
         let mut bytes = content.bytes().to_vec();
         assert_eq!(content.check(&bytes), Ok(()));
-        assert!(matches!(content.check(&bytes[..49_999]), Err(Mismatch::TooShort { got: 49_999, .. })));
+        assert!(matches!(
+            content.check(&bytes[..49_999]),
+            Err(Mismatch::TooShort { got: 49_999, .. })
+        ));
         bytes.push(0);
         assert!(matches!(content.check(&bytes), Err(Mismatch::TooLong { .. })));
         bytes.pop();

@@ -108,8 +108,12 @@ impl Client {
     pub fn new(endpoint: SocketAddr, access: &str, secret: &str) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let signer =
-            Signer { access: access.into(), secret: secret.into(), region: "us-east-1".into(), service: "s3" };
+        let signer = Signer {
+            access: access.into(),
+            secret: secret.into(),
+            region: "us-east-1".into(),
+            service: "s3",
+        };
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Self { http, authority: endpoint.to_string(), host: endpoint.to_string(), signer }
     }
@@ -229,7 +233,12 @@ impl Client {
     ///
     /// # Errors
     /// If it cannot be read whole, or is not of this content.
-    pub async fn check_range(&self, path: &str, content: Content, range: Range<u64>) -> Result<(), ClientError> {
+    pub async fn check_range(
+        &self,
+        path: &str,
+        content: Content,
+        range: Range<u64>,
+    ) -> Result<(), ClientError> {
         let header = format!("bytes={}-{}", range.start, range.end - 1);
         let answer = self.get(path).header("range", &header).try_send().await?.ok().await?;
         assert_eq!(answer.status, 206, "a range must be answered as one");
@@ -243,14 +252,26 @@ impl Client {
     }
 
     /// Uploads a part and gives its ETag.
-    pub async fn upload_part(&self, path: &str, upload: &str, number: u32, content: Content) -> String {
-        let request = self.put(path).query("partNumber", &number.to_string()).query("uploadId", upload);
+    pub async fn upload_part(
+        &self,
+        path: &str,
+        upload: &str,
+        number: u32,
+        content: Content,
+    ) -> String {
+        let request =
+            self.put(path).query("partNumber", &number.to_string()).query("uploadId", upload);
         let answer = request.content(content).send().await.expect_status(200).await;
         answer.header("etag").expect("an etag").to_owned()
     }
 
     /// Completes a multipart upload from its parts' numbers and ETags; the answer may be an error.
-    pub async fn complete_upload(&self, path: &str, upload: &str, parts: &[(u32, String)]) -> Answer {
+    pub async fn complete_upload(
+        &self,
+        path: &str,
+        upload: &str,
+        parts: &[(u32, String)],
+    ) -> Answer {
         self.complete_request(path, upload, parts).send().await.read().await
     }
 
@@ -260,7 +281,10 @@ impl Client {
         let parts: String = parts
             .iter()
             .map(|(number, etag)| {
-                format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", xml::escape(etag))
+                format!(
+                    "<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>",
+                    xml::escape(etag)
+                )
             })
             .collect();
         let body = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
@@ -298,7 +322,8 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().expect("a header's name");
-        self.headers.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
+        self.headers
+            .append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
         self
     }
 
@@ -317,7 +342,11 @@ impl Request {
 
     /// The body as it comes, said to be `len` bytes long; its payload stays unsigned.
     #[must_use]
-    pub fn stream(mut self, len: u64, body: impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static) -> Self {
+    pub fn stream(
+        mut self,
+        len: u64,
+        body: impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
         self.headers.insert(CONTENT_LENGTH, len.into());
         self.body = Some(BodyExt::boxed(StreamBody::new(body.map_ok(Frame::data))));
         self
@@ -412,14 +441,18 @@ impl Request {
             Auth::Header => {
                 let seed = signer.sign(covered, &mut self.headers, &hash, self.now);
                 match &self.payload {
-                    Payload::Chunks(size) => self.bytes = seed.chunked(&self.bytes, *size, None).into(),
+                    Payload::Chunks(size) => {
+                        self.bytes = seed.chunked(&self.bytes, *size, None).into()
+                    }
                     Payload::ChunksTrailer(size, name, value) => {
                         self.bytes = seed.chunked(&self.bytes, *size, Some((name, value))).into();
                     }
                     _ => {}
                 }
             }
-            Auth::Query(seconds) => query = signer.presign(covered, &self.headers, self.now, seconds),
+            Auth::Query(seconds) => {
+                query = signer.presign(covered, &self.headers, self.now, seconds)
+            }
             Auth::Anonymous => {}
         }
         if let Some(spoil) = self.spoil_bytes {
@@ -429,10 +462,13 @@ impl Request {
         }
         let query = sigv4::canonical_query(&query);
         let mark = if query.is_empty() { "" } else { "?" };
-        let body = self.body.unwrap_or_else(|| Full::new(self.bytes).map_err(|never| match never {}).boxed());
+        let body = self
+            .body
+            .unwrap_or_else(|| Full::new(self.bytes).map_err(|never| match never {}).boxed());
         let mut request = http::Request::new(body);
         *request.method_mut() = self.method;
-        *request.uri_mut() = format!("http://{}{path}{mark}{query}", self.client.authority).parse().expect("a URI");
+        *request.uri_mut() =
+            format!("http://{}{path}{mark}{query}", self.client.authority).parse().expect("a URI");
         *request.headers_mut() = self.headers;
         if let Some(spoil) = self.spoil {
             spoil(&mut request);
@@ -447,7 +483,9 @@ impl Request {
             Payload::Signed => return sigv4::sha256_hex(&self.bytes),
             Payload::Chunks(_) => (sigv4::STREAMING, None),
             Payload::ChunksTrailer(_, name, _) => (sigv4::STREAMING_TRAILER, Some(*name)),
-            Payload::UnsignedTrailer(_, name, _) => (sigv4::STREAMING_UNSIGNED_TRAILER, Some(*name)),
+            Payload::UnsignedTrailer(_, name, _) => {
+                (sigv4::STREAMING_UNSIGNED_TRAILER, Some(*name))
+            }
         };
         if !self.headers.contains_key("x-amz-decoded-content-length") {
             self.headers.insert("x-amz-decoded-content-length", self.bytes.len().into());
@@ -519,7 +557,8 @@ impl Response {
         let mut checker = content.checker(range);
         let mut pieces = std::pin::pin!(self.pieces());
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|source| ClientError::BrokenBody { after: checker.seen(), source })?;
+            let piece = piece
+                .map_err(|source| ClientError::BrokenBody { after: checker.seen(), source })?;
             checker.feed(&piece)?;
         }
         checker.finish()?;
@@ -558,7 +597,12 @@ impl Response {
     pub async fn expect_error(self, status: u16, code: &str) -> Answer {
         let what = self.what.clone();
         let answer = self.read().await;
-        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{what}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{what}: {}",
+            answer.text
+        );
         answer
     }
 }

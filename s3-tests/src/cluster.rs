@@ -124,7 +124,10 @@ impl Options {
 
 impl Cluster {
     fn new(options: Options, mut args: Vec<String>) -> Self {
-        let dir = tempfile::Builder::new().prefix("drystone-test-").tempdir().expect("a temporary folder");
+        let dir = tempfile::Builder::new()
+            .prefix("drystone-test-")
+            .tempdir()
+            .expect("a temporary folder");
         let logs = dir.path().join("logs");
         fs::create_dir(&logs).expect("a folder for logs");
         let ports = [Port::take(), Port::take(), Port::take()];
@@ -212,13 +215,20 @@ impl Cluster {
         let client = self.client().for_service(self.admin_address(), "drystone");
         let begin = Instant::now();
         loop {
-            assert!(self.gateway.running(), "the gateway ended while it should start:\n{}", self.gateway.log());
+            assert!(
+                self.gateway.running(),
+                "the gateway ended while it should start:\n{}",
+                self.gateway.log()
+            );
             match client.get(path).anonymous().try_send().await {
                 Ok(answer) if answer.status == 200 => return,
                 _ if begin.elapsed() < START_LIMIT => sleep(POLL).await,
                 Ok(answer) => {
                     let answer = answer.read().await;
-                    panic!("{path} still answers {} after {START_LIMIT:?}: {}", answer.status, answer.text);
+                    panic!(
+                        "{path} still answers {} after {START_LIMIT:?}: {}",
+                        answer.status, answer.text
+                    );
                 }
                 Err(error) => panic!("{path}: {error}"),
             }
@@ -229,7 +239,8 @@ impl Cluster {
     pub async fn restart_gateway(&mut self) {
         self.gateway.start();
         self.alive().await;
-        let running = self.nodes.iter_mut().map(Process::running).filter(|&running| running).count();
+        let running =
+            self.nodes.iter_mut().map(Process::running).filter(|&running| running).count();
         self.online(running).await;
         self.ready().await;
     }
@@ -253,7 +264,8 @@ impl Cluster {
     #[must_use]
     pub fn admin_text(&self, args: &[&str]) -> String {
         let output = self.admin(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "drystone admin {args:?}: {}\n{out}{err}", output.status);
         out.into_owned()
     }
@@ -270,9 +282,14 @@ impl Cluster {
     #[must_use]
     pub fn node_states(&self) -> Vec<NodeState> {
         let text = self.admin_text(&["nodes", "--json"]);
-        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let value: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         let list = value.as_array().or_else(|| value["nodes"].as_array());
-        list.unwrap_or_else(|| panic!("no list of nodes: {text}")).iter().cloned().map(NodeState).collect()
+        list.unwrap_or_else(|| panic!("no list of nodes: {text}"))
+            .iter()
+            .cloned()
+            .map(NodeState)
+            .collect()
     }
 
     /// What the gateway says of the node with this name.
@@ -323,8 +340,12 @@ impl Cluster {
     #[must_use]
     pub fn metrics(&self) -> String {
         use std::io::{Read as _, Write as _};
-        let mut socket = std::net::TcpStream::connect(self.admin_address()).expect("the admin port is open");
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin_address());
+        let mut socket =
+            std::net::TcpStream::connect(self.admin_address()).expect("the admin port is open");
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.admin_address()
+        );
         socket.write_all(request.as_bytes()).expect("a request can be sent");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("an answer comes");
@@ -335,7 +356,12 @@ impl Cluster {
     ///
     /// # Panics
     /// With its last complaint, if that takes longer than `limit`.
-    pub async fn eventually<T>(&self, what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
+    pub async fn eventually<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut check: impl FnMut() -> Result<T, String>,
+    ) -> T {
         let begin = Instant::now();
         loop {
             match check() {
@@ -362,7 +388,12 @@ impl Cluster {
             .output()
             .expect("the drystone-node binary starts");
         let said = [joined.stdout, joined.stderr].concat();
-        assert!(joined.status.success(), "join: {}\n{}", joined.status, String::from_utf8_lossy(&said));
+        assert!(
+            joined.status.success(),
+            "join: {}\n{}",
+            joined.status,
+            String::from_utf8_lossy(&said)
+        );
         let mut args = vec!["run".to_owned(), "--data".to_owned(), data];
         args.extend(self.options.node_args.iter().cloned());
         let logs = self.dir.path().join("logs");
@@ -429,7 +460,10 @@ pub fn binary(name: &str) -> PathBuf {
         || {
             // target/release/deps/it-… → target/release
             let me = std::env::current_exe().expect("a program knows where it is");
-            me.parent().and_then(Path::parent).expect("tests lie in a folder of the target folder").to_owned()
+            me.parent()
+                .and_then(Path::parent)
+                .expect("tests lie in a folder of the target folder")
+                .to_owned()
         },
         PathBuf::from,
     );
@@ -475,7 +509,11 @@ impl Port {
         // Tests that start together begin to look at different places.
         let begin = PORTS.start + (std::process::id() % u32::from(PORTS.end - PORTS.start)) as u16;
         for port in (begin..PORTS.end).chain(PORTS.start..begin) {
-            let Ok(lock) = File::options().create(true).append(true).open(locks.join(port.to_string())) else { continue };
+            let Ok(lock) =
+                File::options().create(true).append(true).open(locks.join(port.to_string()))
+            else {
+                continue;
+            };
             if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return Self { port, _lock: lock };
             }

@@ -23,8 +23,9 @@ use protocol::identity::{NodeIdentity, Trust};
 use protocol::invite::Invite;
 use protocol::join::{self, JoinAnswer, JoinRequest};
 use protocol::message::{
-    DropAnswer, Dropped, FetchAnswer, FetchRequest, HelloAnswer, InventoryAnswer, InventoryEntry, InventoryRequest, LogPosition,
-    NodeFacts, NodeName, Refusal, StatusAnswer, StoreAnswer, StoreRequest, Verb,
+    DropAnswer, Dropped, FetchAnswer, FetchRequest, HelloAnswer, InventoryAnswer, InventoryEntry,
+    InventoryRequest, LogPosition, NodeFacts, NodeName, Refusal, StatusAnswer, StoreAnswer,
+    StoreRequest, Verb,
 };
 use protocol::receipt::{ReceiptEntry, ReceiptSigner};
 use protocol::revision::{Action, Revision, SignedRevision};
@@ -174,7 +175,13 @@ impl HostileNode {
     /// How often it was asked for this since it joined.
     #[must_use]
     pub fn asked(&self, verb: Verb) -> u64 {
-        self.state.asked.lock().expect("no holder panics").get(verb.path()).copied().unwrap_or_default()
+        self.state
+            .asked
+            .lock()
+            .expect("no holder panics")
+            .get(verb.path())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Shards it holds.
@@ -203,7 +210,10 @@ async fn serve<S: protocol::dial::Io>(mut io: S, state: &Arc<State>) {
                 async move { Ok::<_, Infallible>(state.answer(request).await) }
             });
             let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).max_concurrent_streams(256).initial_stream_window_size(8 << 20);
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(256)
+                .initial_stream_window_size(8 << 20);
             builder.initial_connection_window_size(32 << 20).max_header_list_size(8 << 10);
             let _ = builder.serve_connection(TokioIo::new(io), answering).await;
             return;
@@ -229,7 +239,9 @@ impl State {
         let path = request.uri().path().to_owned();
         *self.asked.lock().expect("no holder panics").entry(path.clone()).or_default() += 1;
         let Some(verb) = Verb::of_path(&path) else { return refuse(Refusal::NotFound) };
-        let Ok(body) = request.into_body().collect().await else { return refuse(Refusal::Busy { retry_after_ms: 1 }) };
+        let Ok(body) = request.into_body().collect().await else {
+            return refuse(Refusal::Busy { retry_after_ms: 1 });
+        };
         let body = body.to_bytes();
         if verb == Verb::Hello {
             return self.hello();
@@ -239,17 +251,25 @@ impl State {
             Mode::HugeHeaders => {
                 let mut answer = Response::new(full(Bytes::new()));
                 for index in 0..64 {
-                    let name: http::HeaderName = format!("x-h{index}").parse().expect("a header's name");
-                    answer.headers_mut().insert(name, "x".repeat(16 << 10).parse().expect("a header's value"));
+                    let name: http::HeaderName =
+                        format!("x-h{index}").parse().expect("a header's name");
+                    answer
+                        .headers_mut()
+                        .insert(name, "x".repeat(16 << 10).parse().expect("a header's value"));
                 }
                 return answer;
             }
             Mode::HugeMessage => {
                 let body = stream::once(async { Ok(Frame::data(Bytes::from_static(&[255; 64]))) });
-                let endless = stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[7; 16 << 10]))));
+                let endless =
+                    stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[7; 16 << 10]))));
                 return Response::new(StreamBody::new(body.chain(endless)).boxed_unsync());
             }
-            Mode::Noise => return Response::new(full(Bytes::from_static(&[0, 0, 0, 9, 250, 1, 2, 3, 4, 5, 6, 7, 8]))),
+            Mode::Noise => {
+                return Response::new(full(Bytes::from_static(&[
+                    0, 0, 0, 9, 250, 1, 2, 3, 4, 5, 6, 7, 8,
+                ])));
+            }
             _ => {}
         }
         match verb {
@@ -297,9 +317,13 @@ impl State {
         let mode = self.mode();
         let shard = {
             let shards = self.shards.lock().expect("no holder panics");
-            let Some(shard) = shards.get(&request.shard).cloned() else { return refuse(Refusal::NotFound) };
+            let Some(shard) = shards.get(&request.shard).cloned() else {
+                return refuse(Refusal::NotFound);
+            };
             // Another of the same length, so that only its content gives it away.
-            let same = |other: &&Arc<Shard>| other.bytes.len() == shard.bytes.len() && other.root != shard.root;
+            let same = |other: &&Arc<Shard>| {
+                other.bytes.len() == shard.bytes.len() && other.root != shard.root
+            };
             let other = shards.values().find(same).cloned();
             if mode == Mode::OtherShard { other.unwrap_or(shard) } else { shard }
         };
@@ -309,7 +333,8 @@ impl State {
         let declared = out.len() as u64 + steps.wire_len();
         for step in steps {
             let range = step.range();
-            let proof = shard.outboard.prove(shard_len, range.clone()).expect("the range was checked");
+            let proof =
+                shard.outboard.prove(shard_len, range.clone()).expect("the range was checked");
             out.extend_from_slice(proof.as_bytes());
             out.extend_from_slice(&shard.bytes[range.start as usize..range.end as usize]);
             if mode == Mode::WrongBytes {
@@ -319,7 +344,8 @@ impl State {
         let out = Bytes::from(out);
         let (declared, body) = match mode {
             Mode::EndlessBody => {
-                let endless = stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[7; 16 << 10]))));
+                let endless =
+                    stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[7; 16 << 10]))));
                 let body = stream::once(async { Ok(Frame::data(out)) }).chain(endless);
                 (None, StreamBody::new(body).boxed_unsync())
             }
@@ -345,14 +371,18 @@ impl State {
 
     fn drop_shards(&self, body: &Bytes) -> Response<Body> {
         let (signed, _): (SignedRevision, Bytes) = split(body);
-        let revision: Revision = postcard::from_bytes(&signed.body).expect("the gateway sends revisions");
+        let revision: Revision =
+            postcard::from_bytes(&signed.body).expect("the gateway sends revisions");
         let Action::Drop(ids) = revision.action;
         let mut shards = self.shards.lock().expect("no holder panics");
-        let outcome = |id: &ShardId| if shards.remove(id).is_some() { Dropped::Dropped } else { Dropped::Unknown };
+        let outcome = |id: &ShardId| {
+            if shards.remove(id).is_some() { Dropped::Dropped } else { Dropped::Unknown }
+        };
         let outcomes: Vec<_> = ids.iter().map(outcome).collect();
         let position = LogPosition::default();
         let revision = Root::of(&signed.body).0;
-        let receipt = self.receipt(ReceiptEntry::Dropped { revision, outcomes: outcomes.clone(), position });
+        let receipt =
+            self.receipt(ReceiptEntry::Dropped { revision, outcomes: outcomes.clone(), position });
         agree(DropAnswer { outcomes, position, receipt })
     }
 
@@ -364,8 +394,15 @@ impl State {
         let shards = self.shards.lock().expect("no holder panics");
         let mut entries: Vec<_> = shards
             .iter()
-            .filter(|(id, _)| group.is_none_or(|group| id.group == group) && after.is_none_or(|after| **id > after))
-            .map(|(id, shard)| InventoryEntry { shard: *id, len: shard.bytes.len() as u64, root: shard.root })
+            .filter(|(id, _)| {
+                group.is_none_or(|group| id.group == group)
+                    && after.is_none_or(|after| **id > after)
+            })
+            .map(|(id, shard)| InventoryEntry {
+                shard: *id,
+                len: shard.bytes.len() as u64,
+                root: shard.root,
+            })
             .collect();
         entries.sort_by_key(|entry| entry.shard);
         let more = entries.len() > limit as usize;
@@ -374,7 +411,13 @@ impl State {
     }
 
     fn status(&self) -> Response<Body> {
-        let used = self.shards.lock().expect("no holder panics").values().map(|shard| shard.bytes.len() as u64).sum();
+        let used = self
+            .shards
+            .lock()
+            .expect("no holder panics")
+            .values()
+            .map(|shard| shard.bytes.len() as u64)
+            .sum();
         agree(StatusAnswer {
             capacity: CAPACITY,
             used,
@@ -392,11 +435,15 @@ impl State {
 /// The message and what follows it.
 fn split<T: DeserializeOwned>(body: &Bytes) -> (T, Bytes) {
     let len = u32::from_be_bytes(body[..4].try_into().expect("four bytes")) as usize;
-    (postcard::from_bytes(&body[4..4 + len]).expect("the gateway sends what its verb wants"), body.slice(4 + len..))
+    (
+        postcard::from_bytes(&body[4..4 + len]).expect("the gateway sends what its verb wants"),
+        body.slice(4 + len..),
+    )
 }
 
 fn encode<T: Serialize>(message: &T) -> Vec<u8> {
-    let message = postcard::to_stdvec(message).expect("a message has no part that postcard cannot write");
+    let message =
+        postcard::to_stdvec(message).expect("a message has no part that postcard cannot write");
     let len = u32::try_from(message.len()).expect("a message is short");
     [&len.to_be_bytes()[..], &message].concat()
 }
@@ -419,4 +466,3 @@ fn declared(message: Vec<u8>) -> Response<Body> {
 fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
-

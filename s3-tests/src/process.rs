@@ -28,7 +28,13 @@ pub struct Process {
 impl Process {
     /// Not started yet. Its output will go to `logs/name.log`.
     #[must_use]
-    pub fn new(name: &str, program: &Path, args: Vec<String>, env: Vec<(String, String)>, logs: &Path) -> Self {
+    pub fn new(
+        name: &str,
+        program: &Path,
+        args: Vec<String>,
+        env: Vec<(String, String)>,
+        logs: &Path,
+    ) -> Self {
         let log = logs.join(format!("{name}.log"));
         Self { name: name.to_owned(), program: program.to_owned(), args, env, log, child: None }
     }
@@ -39,8 +45,13 @@ impl Process {
     /// If it cannot be started, or runs already.
     pub fn start(&mut self) {
         assert!(!self.running(), "{} runs already", self.name);
-        let mut log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
-        writeln!(log, "--- {} {}", self.program.display(), self.args.join(" ")).expect("the log can be written");
+        let mut log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .expect("the log can be written");
+        writeln!(log, "--- {} {}", self.program.display(), self.args.join(" "))
+            .expect("the log can be written");
         let errors = log.try_clone().expect("the log can be shared");
         let child = Command::new(&self.program)
             .args(&self.args)
@@ -60,7 +71,9 @@ impl Process {
 
     /// Whether it was started and has not ended.
     pub fn running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_none()))
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_none()))
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -141,7 +154,8 @@ impl Drop for Process {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
-            let fate = ended.map_or_else(String::new, |status| format!(" (it had ended: {status})"));
+            let fate =
+                ended.map_or_else(String::new, |status| format!(" (it had ended: {status})"));
             eprintln!("=== the last lines of {}{fate}\n{tail}", self.name);
         }
     }

@@ -54,23 +54,39 @@ pub struct Seed {
 
 impl Signer {
     /// Signs in the `Authorization` header: adds that and the `x-amz-` headers it needs. All headers present are covered.
-    pub fn sign(&self, covered: Covered<'_>, headers: &mut HeaderMap, payload: &str, now: OffsetDateTime) -> Seed {
+    pub fn sign(
+        &self,
+        covered: Covered<'_>,
+        headers: &mut HeaderMap,
+        payload: &str,
+        now: OffsetDateTime,
+    ) -> Seed {
         let date = amz_date(now);
         headers.insert("x-amz-date", header(&date));
         headers.insert("x-amz-content-sha256", header(payload));
         let (names, lines) = canonical_headers(headers);
         let query = canonical_query(covered.query);
-        let request = format!("{}\n{}\n{query}\n{lines}\n{names}\n{payload}", covered.method, covered.path);
+        let request =
+            format!("{}\n{}\n{query}\n{lines}\n{names}\n{payload}", covered.method, covered.path);
         let seed = self.seed(&date, &request);
         let credential = format!("{}/{}", self.access, seed.scope);
-        let value = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={}", seed.signature);
+        let value = format!(
+            "AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={}",
+            seed.signature
+        );
         headers.insert(AUTHORIZATION, header(&value));
         seed
     }
 
     /// Signs in the query, for a URL that works without this secret for so many seconds: the whole query, signature last.
     #[must_use]
-    pub fn presign(&self, covered: Covered<'_>, headers: &HeaderMap, now: OffsetDateTime, seconds: u64) -> Vec<(String, String)> {
+    pub fn presign(
+        &self,
+        covered: Covered<'_>,
+        headers: &HeaderMap,
+        now: OffsetDateTime,
+        seconds: u64,
+    ) -> Vec<(String, String)> {
         let date = amz_date(now);
         let (names, lines) = canonical_headers(headers);
         let mut query = covered.query.to_vec();
@@ -85,7 +101,10 @@ impl Signer {
             query.push((name.to_owned(), value.to_owned()));
         }
         let canonical = canonical_query(&query);
-        let request = format!("{}\n{}\n{canonical}\n{lines}\n{names}\n{UNSIGNED_PAYLOAD}", covered.method, covered.path);
+        let request = format!(
+            "{}\n{}\n{canonical}\n{lines}\n{names}\n{UNSIGNED_PAYLOAD}",
+            covered.method, covered.path
+        );
         query.push(("X-Amz-Signature".to_owned(), self.seed(&date, &request).signature));
         query
     }
@@ -98,7 +117,9 @@ impl Signer {
         let scope = self.scope(date);
         let mut key = format!("AWS4{}", self.secret).into_bytes();
         for part in scope.split('/') {
-            key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
+            key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes())
+                .as_ref()
+                .to_vec();
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256_hex(request.as_bytes()));
@@ -114,7 +135,9 @@ impl Seed {
         let mut out = Vec::new();
         for piece in body.chunks(chunk).chain([&[][..]]) {
             let signature = self.next_chunk(piece);
-            out.extend_from_slice(format!("{:x};chunk-signature={signature}\r\n", piece.len()).as_bytes());
+            out.extend_from_slice(
+                format!("{:x};chunk-signature={signature}\r\n", piece.len()).as_bytes(),
+            );
             out.extend_from_slice(piece);
             if !piece.is_empty() {
                 out.extend_from_slice(b"\r\n");
@@ -123,7 +146,9 @@ impl Seed {
         if let Some((name, value)) = trailer {
             let line = format!("{name}:{value}\n");
             let signature = self.next("AWS4-HMAC-SHA256-TRAILER", &sha256_hex(line.as_bytes()));
-            out.extend_from_slice(format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n").as_bytes());
+            out.extend_from_slice(
+                format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n").as_bytes(),
+            );
         }
         out.extend_from_slice(b"\r\n");
         out
@@ -166,7 +191,9 @@ pub fn encode(text: &str, keep_slash: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
             b'/' if keep_slash => out.push('/'),
             _ => write!(out, "%{byte:02X}").expect("writing to a string does not fail"),
         }
@@ -177,7 +204,8 @@ pub fn encode(text: &str, keep_slash: bool) -> String {
 /// The query as it is signed and sent: encoded and sorted.
 #[must_use]
 pub fn canonical_query(query: &[(String, String)]) -> String {
-    let mut pairs: Vec<_> = query.iter().map(|(name, value)| (encode(name, false), encode(value, false))).collect();
+    let mut pairs: Vec<_> =
+        query.iter().map(|(name, value)| (encode(name, false), encode(value, false))).collect();
     pairs.sort();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
@@ -188,7 +216,11 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
     names.sort();
     let mut lines = String::new();
     for name in &names {
-        let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned()).collect();
+        let values: Vec<_> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+            .collect();
         writeln!(lines, "{name}:{}", values.join(",")).expect("writing to a string does not fail");
     }
     (names.join(";"), lines)
@@ -196,7 +228,9 @@ fn canonical_headers(headers: &HeaderMap) -> (String, String) {
 
 fn amz_date(now: OffsetDateTime) -> String {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    now.to_offset(time::UtcOffset::UTC).format(format).expect("the format has no part that a date lacks")
+    now.to_offset(time::UtcOffset::UTC)
+        .format(format)
+        .expect("the format has no part that a date lacks")
 }
 
 fn header(value: &str) -> HeaderValue {
@@ -224,7 +258,10 @@ mod tests {
         headers.insert(HOST, header("examplebucket.s3.amazonaws.com"));
         let covered = Covered { method: &Method::GET, path: "/test.txt", query: &[] };
         let query = signer().presign(covered, &headers, datetime!(2013-05-24 00:00 UTC), 86_400);
-        assert_eq!(query.last().unwrap().1, "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
+        assert_eq!(
+            query.last().unwrap().1,
+            "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
     }
 
     /// The example of AWS's page "Transferring payload in multiple chunks".
@@ -240,9 +277,13 @@ mod tests {
         ] {
             headers.insert(http::HeaderName::from_static(name), header(value));
         }
-        let covered = Covered { method: &Method::PUT, path: "/examplebucket/chunkObject.txt", query: &[] };
+        let covered =
+            Covered { method: &Method::PUT, path: "/examplebucket/chunkObject.txt", query: &[] };
         let seed = signer().sign(covered, &mut headers, STREAMING, datetime!(2013-05-24 00:00 UTC));
-        assert_eq!(seed.signature, "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9");
+        assert_eq!(
+            seed.signature,
+            "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
+        );
         let body = seed.chunked(&[b'a'; 66_560], 65_536, None);
         assert_eq!(body.len(), 66_824);
         let last = "0;chunk-signature=b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n\r\n";

@@ -65,8 +65,14 @@ impl Tool {
     pub fn run(&self, program: impl AsRef<OsStr>, args: &[&str]) -> String {
         let program = program.as_ref();
         let output = self.output(program, args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{} {args:?}: {}\n{out}\n{err}", program.display(), output.status);
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{} {args:?}: {}\n{out}\n{err}",
+            program.display(),
+            output.status
+        );
         out.into_owned()
     }
 
@@ -77,7 +83,10 @@ impl Tool {
     pub fn output(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Output {
         let program = program.as_ref();
         self.command(program).args(args).output().unwrap_or_else(|error| {
-            panic!("{} does not start ({error}); scripts/setup.sh test installs it", program.display())
+            panic!(
+                "{} does not start ({error}); scripts/setup.sh test installs it",
+                program.display()
+            )
         })
     }
 
@@ -99,12 +108,14 @@ impl Tool {
     pub fn make_tree(&self, name: &str, count: u64) -> PathBuf {
         let root = self.home.join(name);
         for index in 0..count {
-            let folder = root.join(format!("folder {}", index % 7)).join(format!("ü{}", index % 13));
+            let folder =
+                root.join(format!("folder {}", index % 7)).join(format!("ü{}", index % 13));
             fs::create_dir_all(&folder).expect("a folder of the tree");
             // Most small, every fiftieth large enough to lie on nodes.
             let len = if index % 50 == 0 { 20_000 + index * 37 } else { (index * 131) % 5000 };
             let content = Content::new(index, len);
-            fs::write(folder.join(format!("file+{index} & co.bin")), content.bytes()).expect("a file of the tree");
+            fs::write(folder.join(format!("file+{index} & co.bin")), content.bytes())
+                .expect("a file of the tree");
         }
         root
     }
@@ -133,6 +144,11 @@ fn python_dir() -> PathBuf {
 /// # Panics
 /// If they do not.
 pub fn assert_same_trees(left: &Path, right: &Path) {
-    let output = Command::new("diff").arg("-rq").args([left, right]).output().expect("diff is everywhere");
-    assert!(output.status.success(), "the trees differ:\n{}", String::from_utf8_lossy(&output.stdout));
+    let output =
+        Command::new("diff").arg("-rq").args([left, right]).output().expect("diff is everywhere");
+    assert!(
+        output.status.success(),
+        "the trees differ:\n{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }

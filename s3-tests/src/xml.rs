@@ -45,7 +45,8 @@ fn unescape(text: &str) -> String {
         out.push_str(&rest[..at]);
         let Some(end) = rest[at..].find(';') else { break };
         let entity = &rest[at + 1..at + end];
-        let number = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+        let number =
+            |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
         let c = match entity {
             "amp" => Some('&'),
             "lt" => Some('<'),

@@ -174,6 +174,9 @@ impl NodeHandle {
                 }
             })
         });
+        if links.len() == 0 {
+            std::future::pending::<()>().await;
+        }
         futures::future::select_all(links).await;
     }
 

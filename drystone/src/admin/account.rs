@@ -71,7 +71,9 @@ impl Create {
             if account.get("access_key").is_some() {
                 return format!("account {id} created\n{}", words(account));
             }
-            format!("account {id} created; it needs a key: drystone admin key create --account {id}")
+            format!(
+                "account {id} created; it needs a key: drystone admin key create --account {id}"
+            )
         });
         Ok(())
     }
@@ -84,7 +86,8 @@ fn listed(accounts: &Value) -> String {
         .flatten()
         .map(|account| {
             let operator = if account["operator"] == true { "operator" } else { "" };
-            let [id, name, email, created] = ["id", "name", "email", "created"].map(|field| text(account, field));
+            let [id, name, email, created] =
+                ["id", "name", "email", "created"].map(|field| text(account, field));
             vec![id, name, email, created, operator.to_owned()]
         })
         .collect();

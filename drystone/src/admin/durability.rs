@@ -29,7 +29,11 @@ impl Fsck {
     pub(crate) async fn run(self, client: &Client, output: Output) -> Result<(), CliError> {
         let answer = client.post("/admin/v1/fsck", None).await?;
         output.show(&answer, findings);
-        if answer["clean"] == true { Ok(()) } else { Err(CliError::Unclean("the catalog breaks its invariants")) }
+        if answer["clean"] == true {
+            Ok(())
+        } else {
+            Err(CliError::Unclean("the catalog breaks its invariants"))
+        }
     }
 }
 
@@ -51,16 +55,26 @@ fn state(answer: &Value) -> String {
         row("  checks", text(garbage, "checks")),
         row("  drops", text(garbage, "drops")),
     ];
-    let verdict = if answer["healthy"] == true { "healthy: nothing to repair" } else { "repair has work to do" };
+    let verdict = if answer["healthy"] == true {
+        "healthy: nothing to repair"
+    } else {
+        "repair has work to do"
+    };
     format!("{verdict}\n\n{}", table(&["", ""], &rows, "").trim_start())
 }
 
 fn findings(answer: &Value) -> String {
     let [objects, streams, segments, degraded] =
         ["objects", "streams", "segments", "degraded"].map(|field| text(answer, field));
-    let mut words = format!("{objects} objects, {streams} streams, {segments} segments ({degraded} miss a shard)");
+    let mut words = format!(
+        "{objects} objects, {streams} streams, {segments} segments ({degraded} miss a shard)"
+    );
     for broken in answer["broken"].as_array().into_iter().flatten() {
-        words.push_str(&format!("\ninvariant {}: {}", text(broken, "invariant"), text(broken, "what")));
+        words.push_str(&format!(
+            "\ninvariant {}: {}",
+            text(broken, "invariant"),
+            text(broken, "what")
+        ));
     }
     let total = answer["broken_total"].as_u64().unwrap_or(0);
     words.push_str(&if total == 0 { "\nclean".to_owned() } else { format!("\n{total} findings") });

@@ -57,7 +57,8 @@ impl Pair {
 impl Key {
     pub(crate) async fn run(self, client: &Client, output: Output) -> Result<(), CliError> {
         let Self::Create(Create { account, pair }) = self;
-        let answer = client.post("/admin/v1/keys", Some(pair.add_to(json!({ "account": account })))).await?;
+        let answer =
+            client.post("/admin/v1/keys", Some(pair.add_to(json!({ "account": account })))).await?;
         output.show(&answer, words);
         Ok(())
     }

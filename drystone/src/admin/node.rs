@@ -71,7 +71,11 @@ impl Node {
         let id = whole_id(client, &id).await?;
         let answer = client.post(&format!("/admin/v1/nodes/{id}/lost"), None).await?;
         output.show(&answer, |node| {
-            format!("{} is lost; its slots in {} groups go to others", text(node, "name"), text(node, "groups"))
+            format!(
+                "{} is lost; its slots in {} groups go to others",
+                text(node, "name"),
+                text(node, "groups")
+            )
         });
         Ok(())
     }
@@ -95,8 +99,13 @@ impl Invite {
 
 /// The id that begins with `start`.
 async fn whole_id(client: &Client, start: &str) -> Result<String, CliError> {
-    if start.is_empty() || start.len() > ID_DIGITS || !start.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(CliError::Usage(format!("{start:?} is not the beginning of a node id; see drystone admin nodes")));
+    if start.is_empty()
+        || start.len() > ID_DIGITS
+        || !start.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        return Err(CliError::Usage(format!(
+            "{start:?} is not the beginning of a node id; see drystone admin nodes"
+        )));
     }
     let start = start.to_ascii_lowercase();
     if start.len() == ID_DIGITS {
@@ -108,7 +117,9 @@ async fn whole_id(client: &Client, start: &str) -> Result<String, CliError> {
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(id),
         (None, _) => Err(CliError::Usage(format!("no node's id begins with {start}"))),
-        (Some(_), Some(_)) => Err(CliError::Usage(format!("several nodes' ids begin with {start}; give more digits"))),
+        (Some(_), Some(_)) => {
+            Err(CliError::Usage(format!("several nodes' ids begin with {start}; give more digits")))
+        }
     }
 }
 
@@ -148,7 +159,10 @@ mod tests {
         }]);
         let shown = listed(&nodes);
         let line: Vec<&str> = shown.lines().nth(1).expect("a line").split_whitespace().collect();
-        assert_eq!(line, ["abababababab", "attic", "offline", "2026-01-01T00:00:00Z", "50", "GB", "3", "0.00"]);
+        assert_eq!(
+            line,
+            ["abababababab", "attic", "offline", "2026-01-01T00:00:00Z", "50", "GB", "3", "0.00"]
+        );
         assert!(listed(&json!([])).contains("invite"));
     }
 }

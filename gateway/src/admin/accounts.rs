@@ -67,7 +67,9 @@ pub(super) async fn create(
     let Json(new) = body.map_err(health::unreadable)?;
     for (what, text) in [("name", &new.name), ("email", &new.email)] {
         if text.is_empty() || text.len() > TEXT_MAX || text.chars().any(char::is_control) {
-            return Err(ApiError::Invalid(format!("{what} must have 1 to {TEXT_MAX} bytes and no control characters")));
+            return Err(ApiError::Invalid(format!(
+                "{what} must have 1 to {TEXT_MAX} bytes and no control characters"
+            )));
         }
     }
     let key = match (new.access_key, new.secret_key) {
@@ -80,7 +82,8 @@ pub(super) async fn create(
     {
         return Err(CatalogError::Exists("access key").into());
     }
-    let account = Account { name: new.name, email: new.email, created: admin.clock.now(), operator: false };
+    let account =
+        Account { name: new.name, email: new.email, created: admin.clock.now(), operator: false };
     admin.catalog.create_account(&new.id, &account).await?;
     let key = match key {
         None => None,
@@ -117,7 +120,9 @@ type Pair = (String, Zeroizing<String>);
 /// A pair that the caller brings: both halves or none.
 fn pair(access: Option<String>, secret: Option<String>) -> Result<Pair, ApiError> {
     let (Some(access), Some(secret)) = (access, secret) else {
-        return Err(ApiError::Invalid("give access_key and secret_key together, or neither".to_owned()));
+        return Err(ApiError::Invalid(
+            "give access_key and secret_key together, or neither".to_owned(),
+        ));
     };
     secrets::check(&access, &secret).map_err(|words| ApiError::Invalid(words.to_owned()))?;
     Ok((access, Zeroizing::new(secret)))
@@ -125,7 +130,8 @@ fn pair(access: Option<String>, secret: Option<String>) -> Result<Pair, ApiError
 
 async fn store(admin: &AdminParts, account: &AccountId, pair: Pair) -> Result<ShownKey, ApiError> {
     let (access_key, secret_key) = pair;
-    let key = secrets::seal(&admin.keyring, &access_key, &secret_key, account.clone(), admin.clock.now());
+    let key =
+        secrets::seal(&admin.keyring, &access_key, &secret_key, account.clone(), admin.clock.now());
     admin.catalog.create_access_key(&access_key, &key).await?;
     Ok(ShownKey { access_key, secret_key: secret_key.to_string() })
 }

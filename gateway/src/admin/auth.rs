@@ -41,7 +41,9 @@ pub(super) async fn check(
     let body = match Limited::new(body, BODY_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::TooLong(BODY_MAX)),
-        Err(error) => return Err(ApiError::Invalid(format!("the body could not be read: {error}"))),
+        Err(error) => {
+            return Err(ApiError::Invalid(format!("the body could not be read: {error}")));
+        }
     };
     let key = admin.catalog.access_key(claim.access_key()).await?.ok_or(ApiError::UnknownKey)?;
     let secret = secrets::open(&admin.keyring, claim.access_key(), &key)?;

@@ -131,14 +131,19 @@ pub(super) async fn handle(
 /// Writes a backup into the new or empty folder `to`.
 async fn write(admin: &AdminParts, to: &Path) -> Result<Copied, BackupError> {
     if !to.is_absolute() {
-        return Err(BackupError::Place { path: to.to_owned(), why: "give an absolute path on the gateway's machine" });
+        return Err(BackupError::Place {
+            path: to.to_owned(),
+            why: "give an absolute path on the gateway's machine",
+        });
     }
     must_be_free(to)?;
     make_private(to)?;
     // The catalog first: a keyring only gains keys, so one that is copied later has every key that the checkpoint needs.
     admin.catalog.engine().checkpoint(&to.join(CATALOG)).await?;
     let (from, to, now) = (admin.data_dir.clone(), to.to_owned(), admin.clock.now());
-    tokio::task::spawn_blocking(move || finish(&from, &to, now)).await.map_err(|_| BackupError::CutOff)?
+    tokio::task::spawn_blocking(move || finish(&from, &to, now))
+        .await
+        .map_err(|_| BackupError::CutOff)?
 }
 
 fn finish(data_dir: &Path, to: &Path, now: Timestamp) -> Result<Copied, BackupError> {
@@ -148,8 +153,11 @@ fn finish(data_dir: &Path, to: &Path, now: Timestamp) -> Result<Copied, BackupEr
         }
     }
     let copied = sync_all(to)?;
-    let manifest =
-        Manifest { format: FORMAT, made: rfc3339(now), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let manifest = Manifest {
+        format: FORMAT,
+        made: rfc3339(now),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     let path = to.join(MANIFEST);
     let text = toml::to_string(&manifest).expect("a manifest is plain text");
     let write = || -> io::Result<()> {
@@ -190,7 +198,8 @@ pub fn restore(from: &Path, data_dir: &Path) -> Result<Copied, BackupError> {
     }
     sync_all(&aside)?;
     fs::rename(&aside, data_dir).map_err(at(data_dir))?;
-    let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(at(parent))?;
     Ok(copied)
 }
@@ -204,9 +213,13 @@ fn check_manifest(from: &Path) -> Result<(), BackupError> {
         }
         text => text.map_err(at(&path))?,
     };
-    let manifest: Manifest = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+    let manifest: Manifest =
+        toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
     if manifest.format != FORMAT {
-        return Err(wrong(format!("it has format {}; this program knows {FORMAT}", manifest.format)));
+        return Err(wrong(format!(
+            "it has format {}; this program knows {FORMAT}",
+            manifest.format
+        )));
     }
     for name in [CATALOG, KEYRING, OPERATOR] {
         if !from.join(name).exists() {
@@ -225,7 +238,9 @@ fn must_be_free(path: &Path) -> Result<(), BackupError> {
         Err(source) => Err(BackupError::Io { path: path.to_owned(), source }),
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
-            Some(_) => Err(BackupError::Place { path: path.to_owned(), why: "it exists and is not empty" }),
+            Some(_) => {
+                Err(BackupError::Place { path: path.to_owned(), why: "it exists and is not empty" })
+            }
         },
     }
 }
@@ -301,7 +316,10 @@ mod tests {
         let data = dir.path().join("new");
         assert_eq!(restore(&backup, &data).expect("restored").files, 3);
         assert_eq!(fs::read_to_string(data.join(KEYRING)).expect("there"), "secret");
-        assert_eq!(fs::read_to_string(data.join(OPERATOR).join("root.key")).expect("there"), "root");
+        assert_eq!(
+            fs::read_to_string(data.join(OPERATOR).join("root.key")).expect("there"),
+            "root"
+        );
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&data.join(KEYRING)), 0o600);
         assert_eq!((mode(&data), mode(&data.join(OPERATOR))), (0o700, 0o700));
@@ -340,7 +358,10 @@ mod tests {
     fn the_manifest_reads_the_same_for_ever() {
         let (_dir, backup) = backup();
         let text = fs::read_to_string(backup.join(MANIFEST)).expect("there");
-        let wanted = format!("format = 1\nmade = \"2023-11-14T22:13:20Z\"\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+        let wanted = format!(
+            "format = 1\nmade = \"2023-11-14T22:13:20Z\"\nversion = \"{}\"\n",
+            env!("CARGO_PKG_VERSION")
+        );
         assert_eq!(text, wanted);
     }
 }

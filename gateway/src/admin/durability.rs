@@ -83,7 +83,12 @@ pub(super) async fn show(
 }
 
 impl Groups {
-    fn count(&mut self, group: &PlacementGroup, online: &BTreeSet<NodeId>, states: &BTreeMap<NodeId, NodeState>) {
+    fn count(
+        &mut self,
+        group: &PlacementGroup,
+        online: &BTreeSet<NodeId>,
+        states: &BTreeMap<NodeId, NodeState>,
+    ) {
         let geometry = group.geometry.geometry();
         let holders = || group.slots.iter().filter_map(|slot| slot.node);
         let kept = holders().filter(|id| matches!(states.get(id), Some(NodeState::Active))).count();
@@ -157,7 +162,10 @@ struct Broken {
 }
 
 /// `POST /admin/v1/fsck`
-pub(super) async fn fsck(_: Operator, State(admin): State<Arc<AdminParts>>) -> Result<Json<Fsck>, ApiError> {
+pub(super) async fn fsck(
+    _: Operator,
+    State(admin): State<Arc<AdminParts>>,
+) -> Result<Json<Fsck>, ApiError> {
     let report = admin.catalog.fsck().await?;
     let broken_total = report.broken.len();
     if broken_total > 0 {

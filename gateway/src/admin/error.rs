@@ -58,7 +58,9 @@ impl ApiError {
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "NoSuchPath"),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::Catalog(error) => catalog(error),
-            Self::Seal(_) | Self::Unprotected => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+            Self::Seal(_) | Self::Unprotected => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+            }
             Self::Backup(BackupError::Place { .. }) => (StatusCode::BAD_REQUEST, "InvalidRequest"),
             Self::Backup(_) => (StatusCode::INTERNAL_SERVER_ERROR, "BackupFailed"),
         }

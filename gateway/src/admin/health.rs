@@ -13,16 +13,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use types::Timestamp;
 
+use super::AdminParts;
 use super::auth::Operator;
 use super::error::ApiError;
-use super::AdminParts;
 
 /// The description of this API.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// `GET /livez`: the process answers.
 pub(super) async fn live(State(admin): State<Arc<AdminParts>>) -> Response {
-    Json(json!({ "live": true, "uptime_seconds": admin.started.elapsed().as_secs() })).into_response()
+    Json(json!({ "live": true, "uptime_seconds": admin.started.elapsed().as_secs() }))
+        .into_response()
 }
 
 /// `GET /readyz`: the catalog answers, and enough nodes are online for a write to be acknowledged.
@@ -47,7 +48,8 @@ pub(super) async fn ready(State(admin): State<Arc<AdminParts>>) -> Response {
 /// `GET /metrics`: Prometheus's text format.
 pub(super) async fn metrics(State(admin): State<Arc<AdminParts>>) -> Response {
     super::metrics::observe(&admin);
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render()).into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+        .into_response()
 }
 
 /// `GET /admin/v1/openapi.json`

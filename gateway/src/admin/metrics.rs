@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge, set_global_recorder};
+use ::metrics::{
+    Unit, describe_counter, describe_gauge, describe_histogram, gauge, set_global_recorder,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -12,7 +14,8 @@ use super::AdminParts;
 /// How often histograms fold what was recorded, so that nobody's not asking costs memory.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Upper bounds of the latency histograms, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// The handle of this process's recorder, installed at the first call. Later calls give the same one, so that several gateways in one
 /// process (tests) share it. If somebody else installed a recorder before, the handle shows nothing, and nothing else is lost.
@@ -34,13 +37,27 @@ pub fn install() -> PrometheusHandle {
 }
 
 fn describe() {
-    describe_counter!("drystone_http_requests_total", "Requests by door, method and class of status.");
-    describe_histogram!("drystone_http_request_seconds", Unit::Seconds, "From a request's head to its answer's end.");
-    describe_counter!("drystone_http_received_bytes_total", Unit::Bytes, "Bytes of request bodies.");
+    describe_counter!(
+        "drystone_http_requests_total",
+        "Requests by door, method and class of status."
+    );
+    describe_histogram!(
+        "drystone_http_request_seconds",
+        Unit::Seconds,
+        "From a request's head to its answer's end."
+    );
+    describe_counter!(
+        "drystone_http_received_bytes_total",
+        Unit::Bytes,
+        "Bytes of request bodies."
+    );
     describe_counter!("drystone_http_sent_bytes_total", Unit::Bytes, "Bytes of answers' bodies.");
     describe_gauge!("drystone_http_connections", "Open connections by door.");
     describe_gauge!("drystone_nodes_online", "Nodes that are connected.");
-    describe_gauge!("drystone_nodes_needed", "Nodes that must be online for a write to be acknowledged.");
+    describe_gauge!(
+        "drystone_nodes_needed",
+        "Nodes that must be online for a write to be acknowledged."
+    );
     describe_gauge!("drystone_uptime_seconds", Unit::Seconds, "Since the gateway started.");
     describe_counter!("drystone_node_misbehaved_total", "Breaches of the protocol by node.");
 }

@@ -13,10 +13,10 @@ use protocol::invite::{Invite, Token};
 use serde::{Deserialize, Serialize};
 use types::NodeId;
 
+use super::AdminParts;
 use super::auth::Operator;
 use super::error::ApiError;
 use super::health::{rfc3339, unreadable};
-use super::AdminParts;
 use crate::nodes::NodeStatus;
 
 /// Hours an invite is good for, unless the operator says otherwise: a week.
@@ -117,7 +117,9 @@ pub(super) async fn invite(
         Err(rejection) => return Err(unreadable(rejection)),
     };
     if !(1..=INVITE_HOURS_MAX).contains(&hours) {
-        return Err(ApiError::Invalid(format!("an invite is good for 1 to {INVITE_HOURS_MAX} hours")));
+        return Err(ApiError::Invalid(format!(
+            "an invite is good for 1 to {INVITE_HOURS_MAX} hours"
+        )));
     }
     let good_for = Duration::from_secs(u64::from(hours) * 3600);
     let token = Token::random();

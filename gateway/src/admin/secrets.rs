@@ -39,7 +39,9 @@ pub fn check(access_key: &str, secret_key: &str) -> Result<(), &'static str> {
     if !ACCESS_KEY_LEN.contains(&access_key.len()) || !access_key.bytes().all(plain) {
         return Err("an access key has 3 to 128 letters, digits, '-', '_' or '.'");
     }
-    if !SECRET_KEY_LEN.contains(&secret_key.len()) || !secret_key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !SECRET_KEY_LEN.contains(&secret_key.len())
+        || !secret_key.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err("a secret key has 8 to 128 printable ASCII characters without spaces");
     }
     Ok(())
@@ -47,7 +49,13 @@ pub fn check(access_key: &str, secret_key: &str) -> Result<(), &'static str> {
 
 /// The record of an access key, with its secret sealed.
 #[must_use]
-pub fn seal(keyring: &Keyring, access_key: &str, secret_key: &str, account: AccountId, now: Timestamp) -> AccessKey {
+pub fn seal(
+    keyring: &Keyring,
+    access_key: &str,
+    secret_key: &str,
+    account: AccountId,
+    now: Timestamp,
+) -> AccessKey {
     let sealed_secret = keyring.seal_secret(&purpose(access_key), secret_key.as_bytes());
     AccessKey { account, sealed_secret, created: now }
 }
@@ -56,7 +64,11 @@ pub fn seal(keyring: &Keyring, access_key: &str, secret_key: &str, account: Acco
 ///
 /// # Errors
 /// [`SealError`] if the record was tampered with or another keyring sealed it.
-pub fn open(keyring: &Keyring, access_key: &str, key: &AccessKey) -> Result<Zeroizing<String>, SealError> {
+pub fn open(
+    keyring: &Keyring,
+    access_key: &str,
+    key: &AccessKey,
+) -> Result<Zeroizing<String>, SealError> {
     let bytes = keyring.open_secret(&purpose(access_key), &key.sealed_secret)?;
     // Lossy never strikes: only what passed `check` is sealed.
     Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
@@ -94,6 +106,12 @@ mod tests {
         assert!(check("ab", "longenough").is_err());
         assert!(check("abc", "short").is_err());
         assert!(check("abc", "with spaces in it").is_err());
-        assert!(check("0555b35654ad1656d804", "h7GhxuBLTrlhVUyxSPUKUV8r/2EI4ngqJxD7iBdBYLhwluN30JaT3Q==").is_ok());
+        assert!(
+            check(
+                "0555b35654ad1656d804",
+                "h7GhxuBLTrlhVUyxSPUKUV8r/2EI4ngqJxD7iBdBYLhwluN30JaT3Q=="
+            )
+            .is_ok()
+        );
     }
 }

@@ -95,11 +95,12 @@ impl Scope {
 
     fn signing_key(&self, secret: &str) -> hmac::Key {
         let first = Zeroizing::new(format!("AWS4{secret}"));
-        [&self.day, &self.region, &self.service, TERMINATOR]
-            .iter()
-            .fold(hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes()), |key, step| {
+        [&self.day, &self.region, &self.service, TERMINATOR].iter().fold(
+            hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes()),
+            |key, step| {
                 hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, step.as_bytes()).as_ref())
-            })
+            },
+        )
     }
 }
 
@@ -119,22 +120,34 @@ impl Claim {
     ///
     /// # Errors
     /// All but [`SignatureError::Mismatch`] and [`SignatureError::OtherPayload`].
-    pub fn read(parts: &Parts, service: &'static str, now: Timestamp) -> Result<Self, SignatureError> {
+    pub fn read(
+        parts: &Parts,
+        service: &'static str,
+        now: Timestamp,
+    ) -> Result<Self, SignatureError> {
         let text = single(&parts.headers, &AUTHORIZATION)?.ok_or(SignatureError::Missing)?;
-        let fields = text.strip_prefix(ALGORITHM).ok_or(SignatureError::Malformed("it is not AWS4-HMAC-SHA256"))?;
-        let field = |name: &str| fields.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let fields = text
+            .strip_prefix(ALGORITHM)
+            .ok_or(SignatureError::Malformed("it is not AWS4-HMAC-SHA256"))?;
+        let field = |name: &str| {
+            fields.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+        };
         let credential = field("Credential").ok_or(SignatureError::Malformed("no Credential"))?;
         let (access_key, scope) = credential_of(credential)?;
-        let headers = field("SignedHeaders").ok_or(SignatureError::Malformed("no SignedHeaders"))?;
+        let headers =
+            field("SignedHeaders").ok_or(SignatureError::Malformed("no SignedHeaders"))?;
         let signature = field("Signature").ok_or(SignatureError::Malformed("no Signature"))?;
-        let stamp = single(&parts.headers, &DATE)?.ok_or(SignatureError::Unsigned(DATE.to_string()))?;
-        let payload = single(&parts.headers, &PAYLOAD)?.ok_or(SignatureError::Unsigned(PAYLOAD.to_string()))?;
+        let stamp =
+            single(&parts.headers, &DATE)?.ok_or(SignatureError::Unsigned(DATE.to_string()))?;
+        let payload = single(&parts.headers, &PAYLOAD)?
+            .ok_or(SignatureError::Unsigned(PAYLOAD.to_string()))?;
         let claim = Self {
             access_key,
             scope,
             stamp: stamp.to_owned(),
             signed_headers: headers.split(';').map(str::to_owned).collect(),
-            signature: hex::decode(signature).map_err(|_| SignatureError::Malformed("the Signature is not hexadecimal"))?,
+            signature: hex::decode(signature)
+                .map_err(|_| SignatureError::Malformed("the Signature is not hexadecimal"))?,
             payload: payload.to_owned(),
         };
         claim.check(parts, service, now)?;
@@ -147,11 +160,20 @@ impl Claim {
         &self.access_key
     }
 
-    fn check(&self, parts: &Parts, service: &'static str, now: Timestamp) -> Result<(), SignatureError> {
+    fn check(
+        &self,
+        parts: &Parts,
+        service: &'static str,
+        now: Timestamp,
+    ) -> Result<(), SignatureError> {
         if self.scope.service != service {
-            return Err(SignatureError::OtherService { found: self.scope.service.clone(), wanted: service });
+            return Err(SignatureError::OtherService {
+                found: self.scope.service.clone(),
+                wanted: service,
+            });
         }
-        let signed = moment(&self.stamp).ok_or(SignatureError::Malformed("x-amz-date is no date"))?;
+        let signed =
+            moment(&self.stamp).ok_or(SignatureError::Malformed("x-amz-date is no date"))?;
         if signed.since(now).max(now.since(signed)) > SKEW_MAX {
             return Err(SignatureError::Skewed { signed: self.stamp.clone() });
         }
@@ -159,7 +181,8 @@ impl Claim {
             return Err(SignatureError::Malformed("its day is not that of x-amz-date"));
         }
         // What is not signed could have been put there by anybody.
-        let must = parts.headers.keys().filter(|name| name.as_str().starts_with("x-amz-")).chain([&HOST]);
+        let must =
+            parts.headers.keys().filter(|name| name.as_str().starts_with("x-amz-")).chain([&HOST]);
         for name in must {
             if !self.signed_headers.iter().any(|signed| signed == name.as_str()) {
                 return Err(SignatureError::Unsigned(name.to_string()));
@@ -213,8 +236,14 @@ fn authorize(
     stamp: &str,
 ) -> String {
     let day = stamp.get(..8).unwrap_or(stamp);
-    let scope = Scope { day: day.to_owned(), region: region.to_owned(), service: service.to_owned() };
-    let mut names: Vec<&str> = parts.headers.keys().map(HeaderName::as_str).filter(|name| *name != "authorization").collect();
+    let scope =
+        Scope { day: day.to_owned(), region: region.to_owned(), service: service.to_owned() };
+    let mut names: Vec<&str> = parts
+        .headers
+        .keys()
+        .map(HeaderName::as_str)
+        .filter(|name| *name != "authorization")
+        .collect();
     names.sort_unstable();
     let request = canonical_request(parts, &names, payload);
     let signature = signature(&credentials.secret_key, &scope, stamp, &request);
@@ -239,8 +268,10 @@ fn signature(secret: &str, scope: &Scope, stamp: &str, canonical_request: &str) 
 }
 
 fn canonical_request(parts: &Parts, signed_headers: &[&str], payload: &str) -> String {
-    let headers: String =
-        signed_headers.iter().map(|name| format!("{name}:{}\n", canonical_value(&parts.headers, name))).collect();
+    let headers: String = signed_headers
+        .iter()
+        .map(|name| format!("{name}:{}\n", canonical_value(&parts.headers, name)))
+        .collect();
     [
         parts.method.as_str(),
         &percent_encode(parts.uri.path().as_bytes(), PATH).to_string(),
@@ -255,7 +286,10 @@ fn canonical_request(parts: &Parts, signed_headers: &[&str], payload: &str) -> S
 /// All values of one header: trimmed, inner spaces made one, joined by commas.
 fn canonical_value(headers: &HeaderMap, name: &str) -> String {
     let value = |value: &HeaderValue| {
-        String::from_utf8_lossy(value.as_bytes()).split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+        String::from_utf8_lossy(value.as_bytes())
+            .split_ascii_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     headers.get_all(name).iter().map(value).collect::<Vec<_>>().join(",")
 }
@@ -281,21 +315,28 @@ fn credential_of(text: &str) -> Result<(String, Scope), SignatureError> {
     let mut fields = text.rsplitn(5, '/');
     let mut next = || fields.next().filter(|field| !field.is_empty());
     match (next(), next(), next(), next(), next()) {
-        (Some(TERMINATOR), Some(service), Some(region), Some(day), Some(key)) => {
-            Ok((key.to_owned(), Scope { day: day.to_owned(), region: region.to_owned(), service: service.to_owned() }))
-        }
-        _ => Err(SignatureError::Malformed("the Credential is not KEY/DAY/REGION/SERVICE/aws4_request")),
+        (Some(TERMINATOR), Some(service), Some(region), Some(day), Some(key)) => Ok((
+            key.to_owned(),
+            Scope { day: day.to_owned(), region: region.to_owned(), service: service.to_owned() },
+        )),
+        _ => Err(SignatureError::Malformed(
+            "the Credential is not KEY/DAY/REGION/SERVICE/aws4_request",
+        )),
     }
 }
 
 /// The one value of a header; two would let the signer and us read different ones.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, SignatureError> {
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, SignatureError> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => {
-            value.to_str().map(Some).map_err(|_| SignatureError::Malformed("a header is not plain text"))
-        }
+        (Some(value), None) => value
+            .to_str()
+            .map(Some)
+            .map_err(|_| SignatureError::Malformed("a header is not plain text")),
         (Some(_), Some(_)) => Err(SignatureError::Malformed("a header is there twice")),
     }
 }

@@ -26,7 +26,8 @@ fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
 
 /// Signs as the suite does: with the headers given and no others.
 fn suite(method: &str, uri: &str, headers: &[(&str, &str)]) -> String {
-    let with_date = [headers, &[("host", "example.amazonaws.com"), ("x-amz-date", SUITE_STAMP)]].concat();
+    let with_date =
+        [headers, &[("host", "example.amazonaws.com"), ("x-amz-date", SUITE_STAMP)]].concat();
     let parts = parts(method, uri, &with_date);
     let text = authorize(&parts, EMPTY, &suite_credentials(), "us-east-1", "service", SUITE_STAMP);
     text.rsplit('=').next().expect("a signature").to_owned()
@@ -79,8 +80,18 @@ fn the_get_example_of_the_s3_reference_comes_out() {
         ("x-amz-content-sha256", EMPTY),
         ("x-amz-date", "20130524T000000Z"),
     ];
-    let text = authorize(&parts("GET", "/test.txt", &headers), EMPTY, &credentials, "us-east-1", "s3", "20130524T000000Z");
-    assert!(text.ends_with("f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"), "{text}");
+    let text = authorize(
+        &parts("GET", "/test.txt", &headers),
+        EMPTY,
+        &credentials,
+        "us-east-1",
+        "s3",
+        "20130524T000000Z",
+    );
+    assert!(
+        text.ends_with("f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -98,7 +109,11 @@ fn a_query_is_encoded_strictly_and_sorted() {
 /// A signed request, and its body.
 fn signed() -> (Parts, &'static [u8]) {
     let body = b"{\"id\":\"alice\"}";
-    let mut parts = parts("POST", "/admin/v1/accounts?dry=1", &[("host", "127.0.0.1:9001"), ("content-type", "application/json")]);
+    let mut parts = parts(
+        "POST",
+        "/admin/v1/accounts?dry=1",
+        &[("host", "127.0.0.1:9001"), ("content-type", "application/json")],
+    );
     sign(&mut parts, body, &suite_credentials(), "us-east-1", "drystone", SUITE_NOW);
     (parts, body)
 }
@@ -129,12 +144,20 @@ fn whatever_is_changed_breaks_the_signature() {
         check(&parts, body, SUITE_NOW)
     };
     assert_eq!(changed(|parts| parts.method = http::Method::DELETE), Err(SignatureError::Mismatch));
-    assert_eq!(changed(|parts| parts.uri = "/admin/v1/accounts?dry=0".parse().unwrap()), Err(SignatureError::Mismatch));
-    assert_eq!(changed(|parts| parts.uri = "/admin/v1/keys?dry=1".parse().unwrap()), Err(SignatureError::Mismatch));
-    let host = changed(|parts| drop(parts.headers.insert("host", HeaderValue::from_static("other"))));
+    assert_eq!(
+        changed(|parts| parts.uri = "/admin/v1/accounts?dry=0".parse().unwrap()),
+        Err(SignatureError::Mismatch)
+    );
+    assert_eq!(
+        changed(|parts| parts.uri = "/admin/v1/keys?dry=1".parse().unwrap()),
+        Err(SignatureError::Mismatch)
+    );
+    let host =
+        changed(|parts| drop(parts.headers.insert("host", HeaderValue::from_static("other"))));
     assert_eq!(host, Err(SignatureError::Mismatch));
     assert_eq!(check(&parts, b"{}", SUITE_NOW), Err(SignatureError::OtherPayload));
-    let unsigned = changed(|parts| drop(parts.headers.insert("x-amz-extra", HeaderValue::from_static("1"))));
+    let unsigned =
+        changed(|parts| drop(parts.headers.insert("x-amz-extra", HeaderValue::from_static("1"))));
     assert_eq!(unsigned, Err(SignatureError::Unsigned("x-amz-extra".to_owned())));
     let absent = changed(|parts| drop(parts.headers.remove("content-type")));
     assert_eq!(absent, Err(SignatureError::Unsigned("content-type".to_owned())));
@@ -171,7 +194,10 @@ fn malformed_signatures_are_refused_in_words() {
     assert_eq!(words.len(), 6, "{words:?}");
     let mut parts = good.clone();
     parts.headers.append(AUTHORIZATION, HeaderValue::from_static("second"));
-    assert_eq!(check(&parts, body, SUITE_NOW), Err(SignatureError::Malformed("a header is there twice")));
+    assert_eq!(
+        check(&parts, body, SUITE_NOW),
+        Err(SignatureError::Malformed("a header is there twice"))
+    );
     parts.headers.remove(AUTHORIZATION);
     assert_eq!(check(&parts, body, SUITE_NOW), Err(SignatureError::Missing));
 }
@@ -183,7 +209,14 @@ fn an_unsigned_payload_is_not_accepted() {
         "/admin/v1/nodes",
         &[("host", "x"), ("x-amz-date", SUITE_STAMP), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD")],
     );
-    let text = authorize(&parts, "UNSIGNED-PAYLOAD", &suite_credentials(), "us-east-1", "drystone", SUITE_STAMP);
+    let text = authorize(
+        &parts,
+        "UNSIGNED-PAYLOAD",
+        &suite_credentials(),
+        "us-east-1",
+        "drystone",
+        SUITE_STAMP,
+    );
     parts.headers.insert(AUTHORIZATION, HeaderValue::from_str(&text).expect("ASCII"));
     assert_eq!(check(&parts, b"", SUITE_NOW), Err(SignatureError::OtherPayload));
 }

@@ -68,9 +68,19 @@ impl Api {
         self.call_as(&self.operator, method, path, body).await
     }
 
-    async fn call_as(&self, who: &Credentials, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    async fn call_as(
+        &self,
+        who: &Credentials,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:9001");
-        let request = if body.is_some() { request.header("content-type", "application/json") } else { request };
+        let request = if body.is_some() {
+            request.header("content-type", "application/json")
+        } else {
+            request
+        };
         let bytes = body.map(|body| body.to_string()).unwrap_or_default();
         let (mut parts, ()) = request.body(()).expect("a request").into_parts();
         sign(&mut parts, bytes.as_bytes(), who, "us-east-1", SERVICE, NOW);
@@ -87,7 +97,8 @@ impl Api {
 
 async fn user(parts: &AdminParts, id: &str, operator: bool) -> Credentials {
     let account: AccountId = id.parse().expect("an id");
-    let record = Account { name: id.to_owned(), email: format!("{id}@example.com"), created: NOW, operator };
+    let record =
+        Account { name: id.to_owned(), email: format!("{id}@example.com"), created: NOW, operator };
     parts.catalog.create_account(&account, &record).await.expect("created");
     let (access_key, secret_key) = secrets::generate();
     let key = secrets::seal(&parts.keyring, &access_key, &secret_key, account, NOW);
@@ -116,7 +127,10 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
                 assert_eq!(body["code"], "MissingAuthenticationToken", "{method} {path}");
                 let method = method.to_uppercase().parse().expect("a method");
                 let (status, body) = api.call(method, &path, None).await;
-                assert!(!matches!(body["code"].as_str(), Some("NoSuchPath" | "MethodNotAllowed")), "{path}: {status}");
+                assert!(
+                    !matches!(body["code"].as_str(), Some("NoSuchPath" | "MethodNotAllowed")),
+                    "{path}: {status}"
+                );
             }
         }
     }
@@ -130,7 +144,8 @@ async fn only_operators_are_obeyed() {
     let stranger = Credentials { access_key: "AKNOBODY".to_owned(), ..api.operator.clone() };
     let (status, body) = api.call_as(&stranger, Method::GET, "/admin/v1/accounts", None).await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &json!("InvalidAccessKeyId")));
-    let liar = Credentials { secret_key: Zeroizing::new("guessed".to_owned()), ..api.operator.clone() };
+    let liar =
+        Credentials { secret_key: Zeroizing::new("guessed".to_owned()), ..api.operator.clone() };
     let (status, body) = api.call_as(&liar, Method::GET, "/admin/v1/accounts", None).await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &json!("SignatureDoesNotMatch")));
 }
@@ -138,7 +153,8 @@ async fn only_operators_are_obeyed() {
 #[tokio::test]
 async fn a_handler_without_the_check_in_front_obeys_nobody() {
     let api = Api::new().await;
-    let bare = Router::new().route("/", get(accounts::list)).with_state(Arc::new(api.parts.clone()));
+    let bare =
+        Router::new().route("/", get(accounts::list)).with_state(Arc::new(api.parts.clone()));
     let response = bare.oneshot(unsigned("GET", "/")).await.expect("infallible");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
@@ -149,11 +165,15 @@ async fn an_account_is_created_with_the_key_it_brings_and_listed_without() {
     let new = json!({"id": "bob", "name": "Bob", "email": "b@example.com", "access_key": "BOBKEY", "secret_key": "bobs-secret"});
     let (status, body) = api.call(Method::POST, "/admin/v1/accounts", Some(new.clone())).await;
     assert_eq!(status, StatusCode::CREATED, "{body}");
-    assert_eq!((&body["access_key"], &body["secret_key"]), (&json!("BOBKEY"), &json!("bobs-secret")));
+    assert_eq!(
+        (&body["access_key"], &body["secret_key"]),
+        (&json!("BOBKEY"), &json!("bobs-secret"))
+    );
     let key = api.parts.catalog.access_key("BOBKEY").await.expect("read").expect("there");
     assert_eq!(*secrets::open(&api.parts.keyring, "BOBKEY", &key).expect("opens"), "bobs-secret");
     let (_, list) = api.call(Method::GET, "/admin/v1/accounts", None).await;
-    let ids: Vec<_> = list.as_array().expect("a list").iter().map(|account| account["id"].clone()).collect();
+    let ids: Vec<_> =
+        list.as_array().expect("a list").iter().map(|account| account["id"].clone()).collect();
     assert_eq!(ids, ["alice", "bob", "root"]);
     assert!(!list.to_string().contains("secret"), "{list}");
     let (status, body) = api.call(Method::POST, "/admin/v1/accounts", Some(new)).await;
@@ -167,7 +187,10 @@ async fn a_taken_key_creates_no_account() {
     let new = json!({"id": "eve", "name": "Eve", "email": "e@example.com", "access_key": access, "secret_key": "eves-secret"});
     let (status, _) = api.call(Method::POST, "/admin/v1/accounts", Some(new)).await;
     assert_eq!(status, StatusCode::CONFLICT);
-    assert_eq!(api.parts.catalog.account(&"eve".parse().expect("an id")).await.expect("read"), None);
+    assert_eq!(
+        api.parts.catalog.account(&"eve".parse().expect("an id")).await.expect("read"),
+        None
+    );
 }
 
 #[tokio::test]
@@ -178,18 +201,26 @@ async fn bad_requests_are_refused_in_words() {
         ("/admin/v1/accounts", json!({"id": "a", "name": "", "email": "e"})),
         ("/admin/v1/accounts", json!({"id": "a", "name": "A", "email": "e", "extra": 1})),
         ("/admin/v1/accounts", json!({"id": "a", "name": "A", "email": "e", "access_key": "ABC"})),
-        ("/admin/v1/keys", json!({"account": "alice", "access_key": "a/b", "secret_key": "long-enough"})),
+        (
+            "/admin/v1/keys",
+            json!({"account": "alice", "access_key": "a/b", "secret_key": "long-enough"}),
+        ),
         ("/admin/v1/invites", json!({"hours": 0})),
         ("/admin/v1/backup", json!({"to": "relative"})),
         ("/admin/v1/nodes/xyz/lost", json!({})),
     ] {
         let (status, answer) = api.call(Method::POST, path, Some(body.clone())).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("InvalidRequest")), "{body}: {answer}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::BAD_REQUEST, &json!("InvalidRequest")),
+            "{body}: {answer}"
+        );
     }
     let long = json!({"account": "x".repeat(100_000)});
     let (status, _) = api.call(Method::POST, "/admin/v1/keys", Some(long)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-    let (status, answer) = api.call(Method::POST, "/admin/v1/keys", Some(json!({"account": "nobody"}))).await;
+    let (status, answer) =
+        api.call(Method::POST, "/admin/v1/keys", Some(json!({"account": "nobody"}))).await;
     assert_eq!((status, &answer["code"]), (StatusCode::NOT_FOUND, &json!("NotFound")));
 }
 
@@ -204,11 +235,14 @@ async fn an_invite_lets_one_node_in_unless_it_is_taken_back() {
     api.parts.catalog.admit_node(invite.token.digest(), node, "attic", 5).await.expect("admitted");
     let (_, nodes) = api.call(Method::GET, "/admin/v1/nodes", None).await;
     assert_eq!((&nodes[0]["name"], &nodes[0]["state"]), (&json!("attic"), &json!("offline")));
-    let (status, _) = api.call(Method::DELETE, "/admin/v1/invites", Some(json!({"invite": word}))).await;
+    let (status, _) =
+        api.call(Method::DELETE, "/admin/v1/invites", Some(json!({"invite": word}))).await;
     assert_eq!(status, StatusCode::CONFLICT, "it is used");
 
     let (_, body) = api.call(Method::POST, "/admin/v1/invites", Some(json!({"hours": 1}))).await;
-    let (status, _) = api.call(Method::DELETE, "/admin/v1/invites", Some(json!({"invite": body["invite"]}))).await;
+    let (status, _) = api
+        .call(Method::DELETE, "/admin/v1/invites", Some(json!({"invite": body["invite"]})))
+        .await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     let revoked: Invite = body["invite"].as_str().expect("a word").parse().expect("an invite");
     let digest = revoked.token.digest();
@@ -224,15 +258,20 @@ async fn a_lost_node_shows_in_its_list_and_in_the_durability() {
     api.parts.catalog.admit_node(invite.token.digest(), node, "attic", 5).await.expect("admitted");
     let members = [Some(node), None, None, None, None, None];
     api.parts.catalog.create_group(GeometryName::Local, 1, &members).await.expect("created");
-    let (status, body) = api.call(Method::POST, &format!("/admin/v1/nodes/{node}/lost"), None).await;
-    assert_eq!((status, &body["state"], &body["groups"]), (StatusCode::OK, &json!("lost"), &json!(1)));
+    let (status, body) =
+        api.call(Method::POST, &format!("/admin/v1/nodes/{node}/lost"), None).await;
+    assert_eq!(
+        (status, &body["state"], &body["groups"]),
+        (StatusCode::OK, &json!("lost"), &json!(1))
+    );
     let (_, body) = api.call(Method::GET, "/admin/v1/durability", None).await;
     assert_eq!(body["nodes"], json!({"online": 0, "offline": 0, "lost": 1}));
     assert_eq!((&body["healthy"], &body["groups"]["below_repair"]), (&json!(false), &json!(1)));
     let (status, body) = api.call(Method::POST, "/admin/v1/fsck", None).await;
     assert_eq!((status, &body["clean"]), (StatusCode::OK, &json!(true)));
     let unknown = NodeId([7; 32]);
-    let (status, _) = api.call(Method::POST, &format!("/admin/v1/nodes/{unknown}/lost"), None).await;
+    let (status, _) =
+        api.call(Method::POST, &format!("/admin/v1/nodes/{unknown}/lost"), None).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
@@ -241,7 +280,10 @@ async fn readiness_waits_for_the_write_quorum() {
     let api = Api::new().await;
     let (status, body) = api.send(unsigned("GET", "/readyz")).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(body, json!({"ready": false, "catalog": true, "nodes_online": 0, "nodes_needed": 5}));
+    assert_eq!(
+        body,
+        json!({"ready": false, "catalog": true, "nodes_online": 0, "nodes_needed": 5})
+    );
     let (status, _) = api.send(unsigned("GET", "/livez")).await;
     assert_eq!(status, StatusCode::OK);
 }
@@ -249,7 +291,8 @@ async fn readiness_waits_for_the_write_quorum() {
 #[tokio::test]
 async fn metrics_show_the_nodes() {
     let api = Api::new().await;
-    let response = api.router.clone().oneshot(unsigned("GET", "/metrics")).await.expect("infallible");
+    let response =
+        api.router.clone().oneshot(unsigned("GET", "/metrics")).await.expect("infallible");
     let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
     let text = String::from_utf8(body.to_vec()).expect("text");
     assert!(text.contains("drystone_nodes_needed 5"), "{text}");

@@ -72,7 +72,10 @@ fn a_composite_is_the_digest_of_the_parts_digests() {
     // From the conformance suite: one part of 1,024 letters A.
     let part = value(ChecksumAlgorithm::Sha256, &[b'A'; 1024]);
     let composite = composite(ChecksumAlgorithm::Sha256, &[&part]);
-    assert_eq!(hex::encode(composite), "3a4e82b396fdeaec7af8c5909093bb5014f9b0a3c179704bc2f8ff84af3db268");
+    assert_eq!(
+        hex::encode(composite),
+        "3a4e82b396fdeaec7af8c5909093bb5014f9b0a3c179704bc2f8ff84af3db268"
+    );
 }
 
 #[test]

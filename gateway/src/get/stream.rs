@@ -110,6 +110,7 @@ struct Reading {
     ahead: u64,
     window: u64,
     budget: Arc<ReadAhead>,
+    begun: bool,
     failed: bool,
 }
 
@@ -140,6 +141,7 @@ impl Reading {
             ahead: AHEAD_START,
             window: WINDOW_START,
             budget,
+            begun: false,
             failed: false,
         }
     }
@@ -169,9 +171,11 @@ impl Reading {
     async fn refill(&mut self) -> Result<bool, GetError> {
         self.ask_ahead().await?;
         let Some((size, mut task)) = self.tasks.pop_front() else { return Ok(false) };
-        if !task.0.is_finished() {
+        // The first window is always waited for; only later waits tell that the client is faster than the read-ahead.
+        if self.begun && !task.0.is_finished() {
             self.grow();
         }
+        self.begun = true;
         let opened = (&mut task.0).await;
         self.under_way -= size;
         match opened {

@@ -19,14 +19,20 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    pub(super) fn new(gate: Gate, catalog: Catalog, writer: Writer, reader: Reader, settings: S3Settings) -> Self {
+    pub(super) fn new(
+        gate: Gate,
+        catalog: Catalog,
+        writer: Writer,
+        reader: Reader,
+        settings: S3Settings,
+    ) -> Self {
         Self { gate, catalog, writer, reader, settings: std::sync::Arc::new(settings) }
     }
 }
 
-/// `name: module(handles) input → output`
+/// `name: module(handles) input => output`
 macro_rules! delegate {
-    ($($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident → $output:ident;)+) => {
+    ($($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+) => {
         #[async_trait::async_trait]
         impl S3 for Adapter {
             $(
@@ -39,28 +45,28 @@ macro_rules! delegate {
 }
 
 delegate! {
-    list_buckets: list_buckets(gate, catalog, settings) ListBucketsInput → ListBucketsOutput;
-    create_bucket: create_bucket(gate, catalog, settings) CreateBucketInput → CreateBucketOutput;
-    head_bucket: head_bucket(gate, settings) HeadBucketInput → HeadBucketOutput;
-    get_bucket_location: get_bucket_location(gate, settings) GetBucketLocationInput → GetBucketLocationOutput;
-    delete_bucket: delete_bucket(gate, catalog) DeleteBucketInput → DeleteBucketOutput;
+    list_buckets: list_buckets(gate, catalog, settings) ListBucketsInput => ListBucketsOutput;
+    create_bucket: create_bucket(gate, catalog, settings) CreateBucketInput => CreateBucketOutput;
+    head_bucket: head_bucket(gate, settings) HeadBucketInput => HeadBucketOutput;
+    get_bucket_location: get_bucket_location(gate, settings) GetBucketLocationInput => GetBucketLocationOutput;
+    delete_bucket: delete_bucket(gate, catalog) DeleteBucketInput => DeleteBucketOutput;
 
-    list_objects: list_objects(gate, catalog) ListObjectsInput → ListObjectsOutput;
-    list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input → ListObjectsV2Output;
+    list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
+    list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input => ListObjectsV2Output;
 
-    put_object: put_object(gate, catalog, writer, settings) PutObjectInput → PutObjectOutput;
-    copy_object: copy_object(gate, catalog, writer, reader, settings) CopyObjectInput → CopyObjectOutput;
-    get_object: get_object(gate, catalog, reader) GetObjectInput → GetObjectOutput;
-    head_object: head_object(gate, catalog) HeadObjectInput → HeadObjectOutput;
-    get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput → GetObjectAttributesOutput;
-    delete_object: delete_object(gate, catalog) DeleteObjectInput → DeleteObjectOutput;
-    delete_objects: delete_objects(gate, catalog) DeleteObjectsInput → DeleteObjectsOutput;
+    put_object: put_object(gate, catalog, writer, settings) PutObjectInput => PutObjectOutput;
+    copy_object: copy_object(gate, catalog, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
+    get_object: get_object(gate, catalog, reader) GetObjectInput => GetObjectOutput;
+    head_object: head_object(gate, catalog) HeadObjectInput => HeadObjectOutput;
+    get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
+    delete_object: delete_object(gate, catalog) DeleteObjectInput => DeleteObjectOutput;
+    delete_objects: delete_objects(gate, catalog) DeleteObjectsInput => DeleteObjectsOutput;
 
-    create_multipart_upload: multipart::create(gate, catalog, settings) CreateMultipartUploadInput → CreateMultipartUploadOutput;
-    upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput → UploadPartOutput;
-    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput → UploadPartCopyOutput;
-    list_parts: multipart::list_parts(gate, catalog) ListPartsInput → ListPartsOutput;
-    list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput → ListMultipartUploadsOutput;
-    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput → CompleteMultipartUploadOutput;
-    abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput → AbortMultipartUploadOutput;
+    create_multipart_upload: multipart::create(gate, catalog, writer, settings) CreateMultipartUploadInput => CreateMultipartUploadOutput;
+    upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput => UploadPartOutput;
+    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;
+    list_parts: multipart::list_parts(gate, catalog) ListPartsInput => ListPartsOutput;
+    list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput => ListMultipartUploadsOutput;
+    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
+    abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 }

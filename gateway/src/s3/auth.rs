@@ -76,10 +76,11 @@ impl AccessKeys {
 
     fn open(&self, id: &str, sealed: &[u8]) -> S3Result<SecretKey> {
         let internal = || S3Error::new(S3ErrorCode::InternalError);
-        let secret = self.keyring.open_secret(&format!("access-key/{id}"), sealed).map_err(|error| {
-            tracing::error!(%error, id, "an access key's secret cannot be opened");
-            internal()
-        })?;
+        let secret =
+            self.keyring.open_secret(&format!("access-key/{id}"), sealed).map_err(|error| {
+                tracing::error!(%error, id, "an access key's secret cannot be opened");
+                internal()
+            })?;
         Ok(SecretKey::from(std::str::from_utf8(&secret).map_err(|_| internal())?))
     }
 }

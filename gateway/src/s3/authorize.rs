@@ -101,7 +101,10 @@ impl Gate {
     }
 
     /// Lets an account act on what is its own.
-    pub(super) async fn account<A: Action, T>(&self, request: &S3Request<T>) -> S3Result<Authorized<A, ()>> {
+    pub(super) async fn account<A: Action, T>(
+        &self,
+        request: &S3Request<T>,
+    ) -> S3Result<Authorized<A, ()>> {
         let caller = self.caller(request).await?;
         Ok(Authorized { caller, on: (), action: PhantomData })
     }
@@ -124,7 +127,8 @@ impl Gate {
     }
 
     async fn caller<T>(&self, request: &S3Request<T>) -> S3Result<AccountId> {
-        let signed = request.credentials.as_ref().map(|credentials| credentials.access_key.as_str());
+        let signed =
+            request.credentials.as_ref().map(|credentials| credentials.access_key.as_str());
         let vouched = || request.extensions.get::<Vouched>().map(|vouched| vouched.0.as_str());
         match signed.or_else(vouched) {
             Some(key) => self.keys.account(key).await,

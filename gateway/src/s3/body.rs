@@ -58,7 +58,10 @@ pub(super) fn resend(body: get::Body) -> (put::Body, Fault) {
     let judge = move |failed: GetError| {
         let text = failed.to_string();
         let answer = error::get(failed);
-        told.set(answer.code().clone(), answer.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        told.set(
+            answer.code().clone(),
+            answer.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        );
         BodyError::Broken(text)
     };
     (body.map(move |piece| piece.map_err(&judge)).boxed(), fault)
@@ -97,7 +100,9 @@ fn judge(error: StdError, fault: &Fault) -> BodyError {
 }
 
 /// The first error of type `E` in the chain that ends with the cause.
-pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a E> {
+pub(super) fn find<'a, E: Error + 'static>(
+    error: &'a (dyn Error + Send + Sync + 'static),
+) -> Option<&'a E> {
     let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

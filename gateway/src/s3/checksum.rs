@@ -112,14 +112,20 @@ macro_rules! show {
             match checksum.algorithm {
                 ::metadata::records::ChecksumAlgorithm::Crc32 => $output.checksum_crc32 = text,
                 ::metadata::records::ChecksumAlgorithm::Crc32c => $output.checksum_crc32c = text,
-                ::metadata::records::ChecksumAlgorithm::Crc64Nvme => $output.checksum_crc64nvme = text,
+                ::metadata::records::ChecksumAlgorithm::Crc64Nvme => {
+                    $output.checksum_crc64nvme = text
+                }
                 ::metadata::records::ChecksumAlgorithm::Sha1 => $output.checksum_sha1 = text,
                 ::metadata::records::ChecksumAlgorithm::Sha256 => $output.checksum_sha256 = text,
                 ::metadata::records::ChecksumAlgorithm::Sha512 => $output.checksum_sha512 = text,
                 ::metadata::records::ChecksumAlgorithm::Md5 => $output.checksum_md5 = text,
-                ::metadata::records::ChecksumAlgorithm::XxHash64 => $output.checksum_xxhash64 = text,
+                ::metadata::records::ChecksumAlgorithm::XxHash64 => {
+                    $output.checksum_xxhash64 = text
+                }
                 ::metadata::records::ChecksumAlgorithm::XxHash3 => $output.checksum_xxhash3 = text,
-                ::metadata::records::ChecksumAlgorithm::XxHash128 => $output.checksum_xxhash128 = text,
+                ::metadata::records::ChecksumAlgorithm::XxHash128 => {
+                    $output.checksum_xxhash128 = text
+                }
             }
         }
     };
@@ -170,7 +176,9 @@ impl Claims {
 
     /// `x-amz-sdk-checksum-algorithm` must name what a header or trailer then carries.
     fn agree_with(&self, headers: &HeaderMap) -> S3Result<()> {
-        let Some(text) = headers.get("x-amz-sdk-checksum-algorithm").and_then(|value| value.to_str().ok()) else {
+        let Some(text) =
+            headers.get("x-amz-sdk-checksum-algorithm").and_then(|value| value.to_str().ok())
+        else {
             return Ok(());
         };
         let algorithm = parse_name(text)?;
@@ -194,7 +202,10 @@ impl Claims {
     }
 
     /// The checksums to compute and compare for a part: the one named, and the one its upload needs.
-    pub(super) fn of_part(&self, wanted: ChecksumAlgorithm) -> Vec<(ChecksumAlgorithm, Option<Vec<u8>>)> {
+    pub(super) fn of_part(
+        &self,
+        wanted: ChecksumAlgorithm,
+    ) -> Vec<(ChecksumAlgorithm, Option<Vec<u8>>)> {
         let named = self.named.clone();
         let more = named.as_ref().is_none_or(|(algorithm, _)| *algorithm != wanted);
         named.into_iter().chain(more.then_some((wanted, None))).collect()
@@ -203,11 +214,17 @@ impl Claims {
     /// The question to ask once the body has ended.
     pub(super) fn trailer(&self) -> Option<Trailer> {
         let (algorithm, _) = self.named.as_ref()?;
-        let (algorithm, trailer, came) = (*algorithm, self.trailer.clone()?, Arc::clone(&self.came));
+        let (algorithm, trailer, came) =
+            (*algorithm, self.trailer.clone()?, Arc::clone(&self.came));
         Some(Box::new(move || {
             let header = format!("x-amz-checksum-{}", name(algorithm).to_ascii_lowercase());
-            let text = trailer.read(|trailers| Some(trailers.get(&header)?.to_str().ok()?.to_owned())).flatten();
-            let value = decode(&text.ok_or_else(|| BodyError::Broken(format!("the trailer {header} is missing")))?);
+            let text = trailer
+                .read(|trailers| Some(trailers.get(&header)?.to_str().ok()?.to_owned()))
+                .flatten();
+            let value =
+                decode(&text.ok_or_else(|| {
+                    BodyError::Broken(format!("the trailer {header} is missing"))
+                })?);
             came.get_or_init(|| value.clone());
             Ok(vec![(algorithm, value)])
         }))
@@ -228,7 +245,8 @@ impl Claims {
         let digests = digester.finish();
         let md5 = self.content_md5.is_none_or(|given| given == digests.md5);
         let named = self.named.as_ref().and_then(|(_, value)| value.as_ref());
-        let checksum = named.is_none_or(|given| digests.checksums.iter().any(|(_, value)| value == given));
+        let checksum =
+            named.is_none_or(|given| digests.checksums.iter().any(|(_, value)| value == given));
         if md5 && checksum { Ok(()) } else { Err(S3Error::new(S3ErrorCode::BadDigest)) }
     }
 }
@@ -265,7 +283,10 @@ pub(super) fn announced(
         Some(ChecksumType::FULL_OBJECT) => true,
         Some(ChecksumType::COMPOSITE) => false,
         Some(_) => {
-            return Err(error::refuse(S3ErrorCode::InvalidRequest, "Value for x-amz-checksum-type header is invalid."));
+            return Err(error::refuse(
+                S3ErrorCode::InvalidRequest,
+                "Value for x-amz-checksum-type header is invalid.",
+            ));
         }
     };
     if full == may_be_full(algorithm) || (!full && algorithm != ChecksumAlgorithm::Crc64Nvme) {
@@ -274,7 +295,10 @@ pub(super) fn announced(
     let kind = if full { ChecksumType::FULL_OBJECT } else { ChecksumType::COMPOSITE };
     Err(error::refuse(
         S3ErrorCode::InvalidRequest,
-        format!("The {kind} checksum type cannot be used with the {} checksum algorithm.", name(algorithm)),
+        format!(
+            "The {kind} checksum type cannot be used with the {} checksum algorithm.",
+            name(algorithm)
+        ),
     ))
 }
 
@@ -299,7 +323,9 @@ mod tests {
     use super::*;
 
     fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pairs = all.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let pairs = all
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         pairs.collect()
     }
 
@@ -323,7 +349,11 @@ mod tests {
             let claims = Claims::read(&headers(&[("content-md5", bad)]), Vec::new(), None);
             assert_eq!(code(claims), S3ErrorCode::InvalidDigest, "{bad}");
         }
-        let claims = Claims::read(&headers(&[("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")]), Vec::new(), None);
+        let claims = Claims::read(
+            &headers(&[("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")]),
+            Vec::new(),
+            None,
+        );
         assert_eq!(claims.expect("an MD5").content_md5, Some(crate::digest::md5(b"")));
     }
 
@@ -331,7 +361,10 @@ mod tests {
     fn only_one_checksum_may_be_named() {
         let crc = (ChecksumAlgorithm::Crc32, "AAAAAA==".to_owned());
         let sha = (ChecksumAlgorithm::Sha1, "AAAA".to_owned());
-        assert_eq!(code(Claims::read(&headers(&[]), vec![crc.clone(), sha], None)), S3ErrorCode::InvalidRequest);
+        assert_eq!(
+            code(Claims::read(&headers(&[]), vec![crc.clone(), sha], None)),
+            S3ErrorCode::InvalidRequest
+        );
         let trailer = headers(&[("x-amz-trailer", "x-amz-checksum-crc32c")]);
         assert_eq!(code(Claims::read(&trailer, vec![crc], None)), S3ErrorCode::InvalidRequest);
     }
@@ -386,7 +419,10 @@ mod tests {
         assert_eq!(ask("SHA256", None), Some((ChecksumAlgorithm::Sha256, false)));
         assert_eq!(ask("SHA256", Some("FULL_OBJECT")), None);
         assert_eq!(ask("XXHASH3", Some("half")), None);
-        assert_eq!(code(announced(None, Some(&ChecksumType::from_static("COMPOSITE")))), S3ErrorCode::InvalidRequest);
+        assert_eq!(
+            code(announced(None, Some(&ChecksumType::from_static("COMPOSITE")))),
+            S3ErrorCode::InvalidRequest
+        );
     }
 
     #[test]

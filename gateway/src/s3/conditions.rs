@@ -64,14 +64,24 @@ impl ReadConditions {
     pub(super) fn check_source(&self, entry: &Entry) -> S3Result<()> {
         match self.judge(entry) {
             Verdict::Met => Ok(()),
-            Verdict::NotModified | Verdict::Failed => Err(S3Error::new(S3ErrorCode::PreconditionFailed)),
+            Verdict::NotModified | Verdict::Failed => {
+                Err(S3Error::new(S3ErrorCode::PreconditionFailed))
+            }
         }
     }
 }
 
 /// The conditions of a write, which the commit checks.
-pub(super) fn of_write(if_match: Option<&ETagCondition>, if_none_match: Option<&ETagCondition>) -> Preconditions {
-    Preconditions { if_match: if_match.map(strong), if_none_match: if_none_match.map(weak), size: None, modified: None }
+pub(super) fn of_write(
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> Preconditions {
+    Preconditions {
+        if_match: if_match.map(strong),
+        if_none_match: if_none_match.map(weak),
+        size: None,
+        modified: None,
+    }
 }
 
 /// The conditions of a delete, which the commit checks.
@@ -80,8 +90,16 @@ pub(super) fn of_delete(
     size: Option<i64>,
     modified: Option<&dto::Timestamp>,
 ) -> S3Result<Preconditions> {
-    let size = size.map(u64::try_from).transpose().map_err(|_| S3Error::new(S3ErrorCode::InvalidArgument))?;
-    Ok(Preconditions { if_match: if_match.map(strong), if_none_match: None, size, modified: modified.map(instant) })
+    let size = size
+        .map(u64::try_from)
+        .transpose()
+        .map_err(|_| S3Error::new(S3ErrorCode::InvalidArgument))?;
+    Ok(Preconditions {
+        if_match: if_match.map(strong),
+        if_none_match: None,
+        size,
+        modified: modified.map(instant),
+    })
 }
 
 /// The tags of a strong comparison: weak ones never match.
@@ -100,7 +118,9 @@ fn strong(condition: &ETagCondition) -> Condition {
 fn weak(condition: &ETagCondition) -> Condition {
     match condition {
         ETagCondition::Any => Condition::Any,
-        ETagCondition::ETag(ETag::Strong(list) | ETag::Weak(list)) => Condition::Tags(tags(list, true)),
+        ETagCondition::ETag(ETag::Strong(list) | ETag::Weak(list)) => {
+            Condition::Tags(tags(list, true))
+        }
     }
 }
 
@@ -188,19 +208,36 @@ mod tests {
         assert_eq!(judge(ReadConditions { if_match: tag(&same()), ..none() }), Verdict::Met);
         assert_eq!(judge(ReadConditions { if_match: tag("*"), ..none() }), Verdict::Met);
         assert_eq!(judge(ReadConditions { if_match: tag("other"), ..none() }), Verdict::Failed);
-        assert_eq!(judge(ReadConditions { if_none_match: tag(&same()), ..none() }), Verdict::NotModified);
+        assert_eq!(
+            judge(ReadConditions { if_none_match: tag(&same()), ..none() }),
+            Verdict::NotModified
+        );
         assert_eq!(judge(ReadConditions { if_none_match: tag("other"), ..none() }), Verdict::Met);
-        assert_eq!(judge(ReadConditions { if_modified_since: time(0), ..none() }), Verdict::NotModified);
+        assert_eq!(
+            judge(ReadConditions { if_modified_since: time(0), ..none() }),
+            Verdict::NotModified
+        );
         assert_eq!(judge(ReadConditions { if_modified_since: time(-1), ..none() }), Verdict::Met);
         assert_eq!(judge(ReadConditions { if_unmodified_since: time(0), ..none() }), Verdict::Met);
-        assert_eq!(judge(ReadConditions { if_unmodified_since: time(-1), ..none() }), Verdict::Failed);
+        assert_eq!(
+            judge(ReadConditions { if_unmodified_since: time(-1), ..none() }),
+            Verdict::Failed
+        );
     }
 
     #[test]
     fn an_entity_tag_outweighs_a_date() {
-        let conditions = ReadConditions { if_match: tag(&same()), if_unmodified_since: time(-1), ..Default::default() };
+        let conditions = ReadConditions {
+            if_match: tag(&same()),
+            if_unmodified_since: time(-1),
+            ..Default::default()
+        };
         assert_eq!(conditions.judge(&entry()), Verdict::Met);
-        let conditions = ReadConditions { if_none_match: tag("other"), if_modified_since: time(0), ..Default::default() };
+        let conditions = ReadConditions {
+            if_none_match: tag("other"),
+            if_modified_since: time(0),
+            ..Default::default()
+        };
         assert_eq!(conditions.judge(&entry()), Verdict::Met);
     }
 
@@ -217,7 +254,10 @@ mod tests {
     #[test]
     fn lists_of_tags_are_taken_apart() {
         let list = format!("\"x\", W/\"y\", {}", same());
-        assert_eq!(strong(&tag(&list).expect("some")), Condition::Tags(vec!["x".into(), entry().etag.to_string()]));
+        assert_eq!(
+            strong(&tag(&list).expect("some")),
+            Condition::Tags(vec!["x".into(), entry().etag.to_string()])
+        );
         let condition = tag("W/\"x\", \"y\"").expect("some");
         assert_eq!(strong(&condition), Condition::Tags(vec!["y".into()]));
         assert_eq!(weak(&condition), Condition::Tags(vec!["x".into(), "y".into()]));

@@ -46,10 +46,13 @@ pub(super) fn key(
     })?;
     let bytes = STANDARD.decode(key.as_bytes()).map(Zeroizing::new).unwrap_or_default();
     let exact = <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new);
-    let key = exact.map_err(|_| refuse("The secret key was invalid for the specified algorithm."))?;
+    let key =
+        exact.map_err(|_| refuse("The secret key was invalid for the specified algorithm."))?;
     let computed = digest::md5(key.as_slice());
     if STANDARD.decode(md5).ok().is_none_or(|given| !bool::from(given.ct_eq(&computed))) {
-        return Err(refuse("The calculated MD5 hash of the key did not match the hash that was provided."));
+        return Err(refuse(
+            "The calculated MD5 hash of the key did not match the hash that was provided.",
+        ));
     }
     Ok(Some(CustomerKey { key, md5: computed }))
 }
@@ -85,7 +88,9 @@ pub(super) fn check_part(upload: &Encryption, key: Option<&CustomerKey>) -> S3Re
 pub(super) fn echo(encryption: &Encryption) -> (Option<String>, Option<String>) {
     match encryption {
         Encryption::Keyring => (None, None),
-        Encryption::Customer { key_md5 } => (Some(AES256.to_owned()), Some(STANDARD.encode(key_md5))),
+        Encryption::Customer { key_md5 } => {
+            (Some(AES256.to_owned()), Some(STANDARD.encode(key_md5)))
+        }
     }
 }
 
@@ -96,14 +101,21 @@ mod tests {
     const KEY: &str = "pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs=";
     const MD5: &str = "DWygnHRtgiJ77HCm+1rvHw==";
 
-    fn read(algorithm: Option<&str>, text: Option<&str>, md5: Option<&str>) -> Result<Option<CustomerKey>, S3ErrorCode> {
+    fn read(
+        algorithm: Option<&str>,
+        text: Option<&str>,
+        md5: Option<&str>,
+    ) -> Result<Option<CustomerKey>, S3ErrorCode> {
         key(algorithm, text.map(str::to_owned), md5).map_err(|error| error.code().clone())
     }
 
     #[test]
     fn the_three_headers_stand_together() {
         let key = read(Some("AES256"), Some(KEY), Some(MD5)).expect("a key").expect("some");
-        assert_eq!(echo(&encryption(Some(&key))), (Some("AES256".to_owned()), Some(MD5.to_owned())));
+        assert_eq!(
+            echo(&encryption(Some(&key))),
+            (Some("AES256".to_owned()), Some(MD5.to_owned()))
+        );
         assert!(read(None, None, None).expect("no key").is_none());
         for (algorithm, text, md5) in [
             (None, Some(KEY), Some(MD5)),
@@ -123,7 +135,9 @@ mod tests {
         let key = read(Some("AES256"), Some(KEY), Some(MD5)).expect("a key");
         let own = encryption(key.as_ref());
         let other = Encryption::Customer { key_md5: [0; 16] };
-        let code = |stored: &Encryption, key: Option<&CustomerKey>| check(stored, key).err().map(|error| error.code().clone());
+        let code = |stored: &Encryption, key: Option<&CustomerKey>| {
+            check(stored, key).err().map(|error| error.code().clone())
+        };
         assert_eq!(code(&own, key.as_ref()), None);
         assert_eq!(code(&Encryption::Keyring, None), None);
         assert_eq!(code(&own, None), Some(S3ErrorCode::InvalidRequest));

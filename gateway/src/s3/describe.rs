@@ -47,7 +47,11 @@ fn without_framing(encoding: &str) -> Option<String> {
     if !encoding.split(',').any(|coding| framing(coding.trim())) {
         return Some(encoding.to_owned());
     }
-    let kept: Vec<&str> = encoding.split(',').map(str::trim).filter(|coding| !framing(coding) && !coding.is_empty()).collect();
+    let kept: Vec<&str> = encoding
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !framing(coding) && !coding.is_empty())
+        .collect();
     (!kept.is_empty()).then(|| kept.join(", "))
 }
 
@@ -98,7 +102,10 @@ pub(super) fn key(text: &str) -> S3Result<ObjectKey> {
 pub(super) fn only_null(version: Option<&str>) -> S3Result<()> {
     match version {
         None | Some("null") => Ok(()),
-        Some("") => Err(error::refuse(S3ErrorCode::InvalidArgument, "Version id cannot be the empty string")),
+        Some("") => Err(error::refuse(
+            S3ErrorCode::InvalidArgument,
+            "Version id cannot be the empty string",
+        )),
         Some(_) => Err(S3Error::new(S3ErrorCode::NoSuchVersion)),
     }
 }
@@ -106,6 +113,11 @@ pub(super) fn only_null(version: Option<&str>) -> S3Result<()> {
 /// An entity tag.
 pub(super) fn etag(etag: &Etag) -> ETag {
     ETag::Strong(etag.to_string())
+}
+
+/// The entity tag of a part.
+pub(super) fn part_etag(md5: &[u8; 16]) -> ETag {
+    etag(&Etag { md5: *md5, parts: 0 })
 }
 
 /// A time as S3 shows it: to the second, in headers and XML alike, so that a client may compare the two.
@@ -143,7 +155,10 @@ mod tests {
         assert!(user_metadata(one("v".repeat(2047))).is_ok());
         let long = user_metadata(one("ü".repeat(1024)));
         assert_eq!(*long.expect_err("too long").code(), S3ErrorCode::MetadataTooLarge);
-        assert_eq!(user_metadata(one(String::new())).expect("kept"), [("k".to_owned(), String::new())]);
+        assert_eq!(
+            user_metadata(one(String::new())).expect("kept"),
+            [("k".to_owned(), String::new())]
+        );
     }
 
     #[test]
@@ -158,7 +173,9 @@ mod tests {
     #[test]
     fn times_are_shown_to_the_second() {
         let mut text = Vec::new();
-        stamp(Timestamp(1_700_000_000_999)).format(dto::TimestampFormat::DateTime, &mut text).expect("formats");
+        stamp(Timestamp(1_700_000_000_999))
+            .format(dto::TimestampFormat::DateTime, &mut text)
+            .expect("formats");
         assert_eq!(text, b"2023-11-14T22:13:20.000Z");
     }
 }

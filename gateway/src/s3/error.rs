@@ -92,7 +92,9 @@ fn answer((code, message): Row, error: &(dyn std::error::Error + 'static)) -> S3
 fn of_catalog(error: &CatalogError) -> Row {
     match error {
         CatalogError::NoSuchBucket(_) => (S3ErrorCode::NoSuchBucket, None),
-        CatalogError::BucketBusy(_) => (S3ErrorCode::OperationAborted, Some("The bucket is being deleted. Please try again.")),
+        CatalogError::BucketBusy(_) => {
+            (S3ErrorCode::OperationAborted, Some("The bucket is being deleted. Please try again."))
+        }
         CatalogError::BucketTaken(_) => (S3ErrorCode::BucketAlreadyExists, None),
         CatalogError::BucketExists(_) => (S3ErrorCode::BucketAlreadyOwnedByYou, None),
         CatalogError::BucketNotEmpty(_) => (S3ErrorCode::BucketNotEmpty, None),
@@ -100,18 +102,23 @@ fn of_catalog(error: &CatalogError) -> Row {
         CatalogError::NoSuchUpload => (S3ErrorCode::NoSuchUpload, None),
         CatalogError::InvalidPart(_) => (S3ErrorCode::InvalidPart, None),
         CatalogError::PreconditionFailed => (S3ErrorCode::PreconditionFailed, None),
-        CatalogError::StreamDying(_) => (S3ErrorCode::OperationAborted, Some("The source is being deleted. Please try again.")),
-        CatalogError::SessionEnded => (S3ErrorCode::ServiceUnavailable, None),
-        CatalogError::Exists(_) | CatalogError::Missing(_) | CatalogError::Invite(_) | CatalogError::Corrupt(_) => {
-            (S3ErrorCode::InternalError, None)
+        CatalogError::StreamDying(_) => {
+            (S3ErrorCode::OperationAborted, Some("The source is being deleted. Please try again."))
         }
+        CatalogError::SessionEnded => (S3ErrorCode::ServiceUnavailable, None),
+        CatalogError::Exists(_)
+        | CatalogError::Missing(_)
+        | CatalogError::Invite(_)
+        | CatalogError::Corrupt(_) => (S3ErrorCode::InternalError, None),
         CatalogError::Kv(error) => of_kv(error),
     }
 }
 
 fn of_kv(error: &KvError) -> Row {
     match error {
-        KvError::Conflict | KvError::Contended { .. } | KvError::TooOld { .. } => (S3ErrorCode::SlowDown, None),
+        KvError::Conflict | KvError::Contended { .. } | KvError::TooOld { .. } => {
+            (S3ErrorCode::SlowDown, None)
+        }
         KvError::Closed => (S3ErrorCode::ServiceUnavailable, None),
         KvError::KeySize(_)
         | KvError::ValueTooLarge(_)
@@ -135,10 +142,13 @@ fn of_put(error: &PutError) -> Row {
         PutError::Body(error) => of_body(error),
         PutError::Length { .. } => (S3ErrorCode::IncompleteBody, None),
         PutError::ContentMd5 => (S3ErrorCode::BadDigest, None),
-        PutError::Checksum(_) => {
-            (S3ErrorCode::BadDigest, Some("The checksum you specified did not match the calculated checksum."))
+        PutError::Checksum(_) => (
+            S3ErrorCode::BadDigest,
+            Some("The checksum you specified did not match the calculated checksum."),
+        ),
+        PutError::TooFewNodes { .. } => {
+            (S3ErrorCode::SlowDown, Some("Too few storage nodes are online. Please try again."))
         }
-        PutError::TooFewNodes { .. } => (S3ErrorCode::SlowDown, Some("Too few storage nodes are online. Please try again.")),
         PutError::Catalog(error) => of_catalog(error),
         PutError::Seal(error) => of_seal(error),
         PutError::Codec(_) => (S3ErrorCode::InternalError, None),
@@ -158,9 +168,10 @@ fn of_get(error: &GetError) -> Row {
     match error {
         GetError::Catalog(error) => of_catalog(error),
         GetError::Seal(error) => of_seal(error),
-        GetError::TooFewShards { .. } => {
-            (S3ErrorCode::ServiceUnavailable, Some("Too few storage nodes are online to read this object. Please try again."))
-        }
+        GetError::TooFewShards { .. } => (
+            S3ErrorCode::ServiceUnavailable,
+            Some("Too few storage nodes are online to read this object. Please try again."),
+        ),
         GetError::Codec(_) => (S3ErrorCode::InternalError, None),
     }
 }
@@ -175,9 +186,10 @@ fn of_seal(error: &SealError) -> Row {
                  retrieve the object.",
             ),
         ),
-        SealError::OtherWrappingKey => {
-            (S3ErrorCode::InvalidRequest, Some("The encryption parameters are not applicable to this object."))
-        }
+        SealError::OtherWrappingKey => (
+            S3ErrorCode::InvalidRequest,
+            Some("The encryption parameters are not applicable to this object."),
+        ),
         SealError::Tampered(_)
         | SealError::NamedKeyNeeded(_)
         | SealError::NotCommitted
@@ -214,7 +226,11 @@ mod tests {
             (catalog(CatalogError::NoSuchKey), S3ErrorCode::NoSuchKey, 404),
             (catalog(CatalogError::PreconditionFailed), S3ErrorCode::PreconditionFailed, 412),
             (catalog(CatalogError::InvalidPart(3)), S3ErrorCode::InvalidPart, 400),
-            (catalog(CatalogError::Kv(KvError::Contended { attempts: 9 })), S3ErrorCode::SlowDown, 503),
+            (
+                catalog(CatalogError::Kv(KvError::Contended { attempts: 9 })),
+                S3ErrorCode::SlowDown,
+                503,
+            ),
             (put(PutError::ContentMd5), S3ErrorCode::BadDigest, 400),
             (put(PutError::Length { got: 1, announced: 2 }), S3ErrorCode::IncompleteBody, 400),
             (put(PutError::TooFewNodes { stored: 1, needed: 5 }), S3ErrorCode::SlowDown, 503),

@@ -107,7 +107,9 @@ enum Need {
 
 fn need_of(request: &Request<Body>) -> Option<Need> {
     let headers = request.headers();
-    let chunked = headers.get("x-amz-content-sha256").is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-"));
+    let chunked = headers
+        .get("x-amz-content-sha256")
+        .is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-"));
     let carries = request.method() == Method::PUT || request.method() == Method::POST;
     // An `aws-chunked` body says its length in a header of its own and is checked chunk by chunk. An unsigned request is refused anyway.
     if chunked || !carries || !is_signed(request) {
@@ -123,7 +125,8 @@ fn need_of(request: &Request<Body>) -> Option<Need> {
 
 fn is_signed(request: &Request<Body>) -> bool {
     let presigned = |query: &str| query.contains("X-Amz-Signature=");
-    request.headers().contains_key(header::AUTHORIZATION) || request.uri().query().is_some_and(presigned)
+    request.headers().contains_key(header::AUTHORIZATION)
+        || request.uri().query().is_some_and(presigned)
 }
 
 async fn read_whole(stream: Body, need: Need) -> S3Result<Bytes> {
@@ -178,7 +181,10 @@ fn finish(mut answer: Response<Body>, method: &Method, id: Option<RequestId>) ->
 fn sign_error(answer: &mut Response<Body>, id: Option<RequestId>) {
     const END: &str = "</Error>";
     let Some(bytes) = answer.body().bytes() else { return };
-    let Some(text) = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix(END)) else { return };
+    let Some(text) = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix(END))
+    else {
+        return;
+    };
     if text.contains(&format!("<Code>{EXPIRY_OUT_OF_RANGE}</Code>")) {
         *answer.status_mut() = StatusCode::FORBIDDEN;
     }
@@ -193,7 +199,12 @@ mod tests {
     use super::super::error;
     use super::*;
 
-    fn request(method: Method, uri: &str, headers: &[(&'static str, &'static str)], body: Body) -> Request<Body> {
+    fn request(
+        method: Method,
+        uri: &str,
+        headers: &[(&'static str, &'static str)],
+        body: Body,
+    ) -> Request<Body> {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -68,7 +68,8 @@ impl Asked<'_> {
 fn object_acl(acl: &str) -> S3Result<()> {
     match acl {
         "private" | "bucket-owner-full-control" => Ok(()),
-        "public-read" | "public-read-write" | "authenticated-read" | "aws-exec-read" | "bucket-owner-read" => {
+        "public-read" | "public-read-write" | "authenticated-read" | "aws-exec-read"
+        | "bucket-owner-read" => {
             Err(error::later("A canned ACL other than private and bucket-owner-full-control"))
         }
         _ => Err(unknown_acl()),
@@ -79,7 +80,9 @@ fn object_acl(acl: &str) -> S3Result<()> {
 pub(super) fn bucket_acl(acl: &str) -> S3Result<()> {
     match acl {
         "private" => Ok(()),
-        "public-read" | "public-read-write" | "authenticated-read" => Err(error::later("A canned ACL other than private")),
+        "public-read" | "public-read-write" | "authenticated-read" => {
+            Err(error::later("A canned ACL other than private"))
+        }
         _ => Err(unknown_acl()),
     }
 }
@@ -97,8 +100,17 @@ mod tests {
         let code = |asked: Asked<'_>| asked.refuse().err().map(|error| error.code().clone());
         assert_eq!(code(Asked::default()), None);
         assert_eq!(code(Asked { acl: Some("private"), ..Asked::default() }), None);
-        assert_eq!(code(Asked { acl: Some("public-read"), ..Asked::default() }), Some(S3ErrorCode::NotImplemented));
-        assert_eq!(code(Asked { acl: Some("public-ready"), ..Asked::default() }), Some(S3ErrorCode::InvalidArgument));
-        assert_eq!(code(Asked { tagging: true, ..Asked::default() }), Some(S3ErrorCode::NotImplemented));
+        assert_eq!(
+            code(Asked { acl: Some("public-read"), ..Asked::default() }),
+            Some(S3ErrorCode::NotImplemented)
+        );
+        assert_eq!(
+            code(Asked { acl: Some("public-ready"), ..Asked::default() }),
+            Some(S3ErrorCode::InvalidArgument)
+        );
+        assert_eq!(
+            code(Asked { tagging: true, ..Asked::default() }),
+            Some(S3ErrorCode::NotImplemented)
+        );
     }
 }

@@ -25,7 +25,8 @@ impl UselessRange {
 #[async_trait::async_trait]
 impl S3Route for UselessRange {
     fn is_match(&self, method: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
-        (method == Method::GET || method == Method::HEAD) && headers.get(header::RANGE).is_some_and(is_useless)
+        (method == Method::GET || method == Method::HEAD)
+            && headers.get(header::RANGE).is_some_and(is_useless)
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -33,7 +34,8 @@ impl S3Route for UselessRange {
         let signer = request.credentials.ok_or_else(refused)?.access_key;
         let mut plain = Request::new(Body::empty());
         *plain.method_mut() = request.method;
-        *plain.uri_mut() = unsigned(&request.uri).ok_or_else(|| S3Error::new(S3ErrorCode::InvalidURI))?;
+        *plain.uri_mut() =
+            unsigned(&request.uri).ok_or_else(|| S3Error::new(S3ErrorCode::InvalidURI))?;
         *plain.headers_mut() = request.headers;
         plain.headers_mut().remove(header::RANGE);
         plain.headers_mut().remove(header::AUTHORIZATION);
@@ -41,20 +43,31 @@ impl S3Route for UselessRange {
         plain.extensions_mut().insert(Vouched(signer));
         let answer = self.trusting.call(plain).await.map_err(S3Error::internal_error)?;
         let (parts, body) = answer.into_parts();
-        Ok(S3Response { output: body, status: Some(parts.status), headers: parts.headers, extensions: parts.extensions })
+        Ok(S3Response {
+            output: body,
+            status: Some(parts.status),
+            headers: parts.headers,
+            extensions: parts.extensions,
+        })
     }
 }
 
 fn is_useless(range: &HeaderValue) -> bool {
-    !range.is_empty() && range.to_str().ok().and_then(|range| dto::Range::parse(range).ok()).is_none()
+    !range.is_empty()
+        && range.to_str().ok().and_then(|range| dto::Range::parse(range).ok()).is_none()
 }
 
 /// The URI without a presigned URL's signature, which the second service could not check.
 fn unsigned(uri: &Uri) -> Option<Uri> {
     let Some(query) = uri.query() else { return Some(uri.clone()) };
-    let signature = |pair: &&str| pair.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
+    let signature =
+        |pair: &&str| pair.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
     let kept: Vec<&str> = query.split('&').filter(|pair| !signature(pair)).collect();
-    let text = if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) };
+    let text = if kept.is_empty() {
+        uri.path().to_owned()
+    } else {
+        format!("{}?{}", uri.path(), kept.join("&"))
+    };
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(text.parse::<PathAndQuery>().ok()?);
     Uri::from_parts(parts).ok()
@@ -82,7 +95,11 @@ mod tests {
             ("/b/k?partNumber=1&response-expires=x", "/b/k?partNumber=1&response-expires=x"),
             ("/b/k", "/b/k"),
         ] {
-            assert_eq!(unsigned(&signed.parse().expect("a URI")).expect("a URI"), plain, "{signed}");
+            assert_eq!(
+                unsigned(&signed.parse().expect("a URI")).expect("a URI"),
+                plain,
+                "{signed}"
+            );
         }
     }
 }

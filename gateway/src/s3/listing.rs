@@ -17,7 +17,8 @@ use super::{checksum, describe, error};
 pub(super) const PAGE: i32 = 1000;
 
 /// What stays as it is in `encoding-type=url`: letters, digits, and what cannot be misread.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// The first byte of a token: the format of what follows.
 const TOKEN_FORMAT: u8 = 1;
@@ -52,7 +53,9 @@ pub(super) fn read_token(token: &str) -> S3Result<String> {
         let after = bytes.strip_prefix(&[TOKEN_FORMAT])?;
         String::from_utf8(after.to_vec()).ok()
     };
-    read().ok_or_else(|| error::refuse(S3ErrorCode::InvalidArgument, "The continuation token provided is incorrect"))
+    read().ok_or_else(|| {
+        error::refuse(S3ErrorCode::InvalidArgument, "The continuation token provided is incorrect")
+    })
 }
 
 /// Writes names plainly, or URL-encoded if the client asked for that.
@@ -65,16 +68,26 @@ impl Names {
         match encoding.map(dto::EncodingType::as_str) {
             None => Ok(Self(false)),
             Some(dto::EncodingType::URL) => Ok(Self(true)),
-            Some(_) => Err(error::refuse(S3ErrorCode::InvalidArgument, "Invalid Encoding Method specified in Request")),
+            Some(_) => Err(error::refuse(
+                S3ErrorCode::InvalidArgument,
+                "Invalid Encoding Method specified in Request",
+            )),
         }
     }
 
     pub(super) fn write(&self, name: &str) -> String {
-        if self.0 { Cow::from(utf8_percent_encode(name, PLAIN)).into_owned() } else { name.to_owned() }
+        if self.0 {
+            Cow::from(utf8_percent_encode(name, PLAIN)).into_owned()
+        } else {
+            name.to_owned()
+        }
     }
 
     pub(super) fn prefixes(&self, prefixes: &[String]) -> Vec<dto::CommonPrefix> {
-        prefixes.iter().map(|prefix| dto::CommonPrefix { prefix: Some(self.write(prefix)) }).collect()
+        prefixes
+            .iter()
+            .map(|prefix| dto::CommonPrefix { prefix: Some(self.write(prefix)) })
+            .collect()
     }
 }
 
@@ -94,8 +107,10 @@ impl<'a> Owners<'a> {
             return Ok(owner.clone());
         }
         let account = self.catalog.account(id).await.map_err(error::catalog)?;
-        let owner =
-            dto::Owner { display_name: account.map(|account| account.name), id: Some(id.as_str().to_owned()) };
+        let owner = dto::Owner {
+            display_name: account.map(|account| account.name),
+            id: Some(id.as_str().to_owned()),
+        };
         self.known.insert(id.clone(), owner.clone());
         Ok(owner)
     }
@@ -112,7 +127,8 @@ pub(super) async fn object(
         Some(owners) => Some(owners.get(entry.owner.as_ref().unwrap_or(&bucket.owner)).await?),
         None => None,
     };
-    let algorithm = |(algorithm, _)| vec![dto::ChecksumAlgorithm::from_static(checksum::name(algorithm))];
+    let algorithm =
+        |(algorithm, _)| vec![dto::ChecksumAlgorithm::from_static(checksum::name(algorithm))];
     Ok(dto::Object {
         checksum_algorithm: entry.checksum.map(algorithm),
         checksum_type: entry.checksum.map(|(_, kind)| checksum::type_of(kind)),
@@ -122,7 +138,9 @@ pub(super) async fn object(
         owner,
         restore_status: None,
         size: Some(describe::signed(entry.size)),
-        storage_class: Some(dto::ObjectStorageClass::from(describe::class_name(entry.class.as_ref()))),
+        storage_class: Some(dto::ObjectStorageClass::from(describe::class_name(
+            entry.class.as_ref(),
+        ))),
     })
 }
 
@@ -142,7 +160,11 @@ mod tests {
     #[test]
     fn a_foreign_token_is_refused() {
         for token in ["", "foo", "AmZvbw", "!", "Af8"] {
-            assert_eq!(*read_token(token).expect_err("foreign").code(), S3ErrorCode::InvalidArgument, "{token}");
+            assert_eq!(
+                *read_token(token).expect_err("foreign").code(),
+                S3ErrorCode::InvalidArgument,
+                "{token}"
+            );
         }
     }
 

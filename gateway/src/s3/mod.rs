@@ -120,7 +120,8 @@ fn library(
     let mut builder = S3ServiceBuilder::new(adapter);
     builder.set_config(Arc::clone(config) as _);
     if let Some(domain) = domain {
-        let host = SingleDomain::new(domain).map_err(|error| S3SetupError::Domain(domain.to_owned(), error))?;
+        let host = SingleDomain::new(domain)
+            .map_err(|error| S3SetupError::Domain(domain.to_owned(), error))?;
         // A host that is not below the domain is path style, not a bucket named like the host.
         builder.set_host(host.with_cname_fallback(false));
     }

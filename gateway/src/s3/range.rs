@@ -12,7 +12,9 @@ use super::error;
 /// 416 if it means none.
 pub(super) fn resolve(range: &dto::Range, size: u64) -> S3Result<Range<u64>> {
     let bytes = match *range {
-        dto::Range::Int { first, last } => first..last.map_or(size, |last| last.saturating_add(1).min(size)),
+        dto::Range::Int { first, last } => {
+            first..last.map_or(size, |last| last.saturating_add(1).min(size))
+        }
         dto::Range::Suffix { length } => size.saturating_sub(length)..size,
     };
     if bytes.is_empty() { Err(error::unsatisfiable(size)) } else { Ok(bytes) }
@@ -41,7 +43,11 @@ pub(super) fn of_copy(text: &str, size: u64) -> S3Result<Range<u64>> {
              offsets of the first and last bytes to copy.",
         )
     })?;
-    if *range.end() < size { Ok(*range.start()..*range.end() + 1) } else { Err(error::unsatisfiable(size)) }
+    if *range.end() < size {
+        Ok(*range.start()..*range.end() + 1)
+    } else {
+        Err(error::unsatisfiable(size))
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +84,17 @@ mod tests {
         assert_eq!(of_copy("bytes=0-4", 5).ok(), Some(0..5));
         let code = |text| of_copy(text, 5).expect_err("refused").code().clone();
         assert_eq!(code("bytes=0-21"), S3ErrorCode::InvalidRange);
-        for text in ["0-2", "bytes=0", "bytes=hello-world", "bytes=0-bar", "bytes=hello-", "bytes=0-2,3-5", "bytes=3-1", "bytes=-2", "bytes=+1-2"] {
+        for text in [
+            "0-2",
+            "bytes=0",
+            "bytes=hello-world",
+            "bytes=0-bar",
+            "bytes=hello-",
+            "bytes=0-2,3-5",
+            "bytes=3-1",
+            "bytes=-2",
+            "bytes=+1-2",
+        ] {
             assert_eq!(code(text), S3ErrorCode::InvalidArgument, "{text}");
         }
     }

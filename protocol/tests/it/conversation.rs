@@ -1,20 +1,20 @@
 //! Two honest ends over TCP and TLS.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use protocol::identity::Role;
 use protocol::limits::HASH_GROUP;
-use protocol::message::{Dropped, HelloRequest, InventoryAnswer, InventoryRequest, StatusRequest, StoreRequest};
+use protocol::message::{
+    Dropped, HelloRequest, InventoryAnswer, InventoryRequest, StatusRequest, StoreRequest,
+};
 use protocol::revision::{Action, Revision};
 use protocol::version::{Version, Versions};
 use protocol::{NodeClient, NodeError};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use types::{Epoch, GroupId, Root};
 
 use crate::world::{
-    Linked, Mood, NOW, fetch_request, granted, hello, linked, linked_with, noise, pieces, root, shard, store_request,
+    Linked, Mood, NOW, fetch_request, granted, hello, linked, linked_with, noise, pieces, root,
+    shard, store_request,
 };
 
 /// One group, a group and a bit, some, and shards of the default geometry.
@@ -26,9 +26,15 @@ async fn store(client: &NodeClient, index: u32, bytes: &Bytes) -> Result<Root, N
     Ok(answer.root)
 }
 
-async fn fetch_all(client: &NodeClient, index: u32, bytes: &Bytes, step: u32) -> Result<Vec<u8>, NodeError> {
+async fn fetch_all(
+    client: &NodeClient,
+    index: u32,
+    bytes: &Bytes,
+    step: u32,
+) -> Result<Vec<u8>, NodeError> {
     let len = bytes.len() as u64;
-    let mut slices = client.fetch(&fetch_request(index, 0, len, step), &Root::of(bytes), len).await?;
+    let mut slices =
+        client.fetch(&fetch_request(index, 0, len, step), &Root::of(bytes), len).await?;
     let mut all = Vec::new();
     while let Some(slice) = slices.next().await {
         let slice = slice?;
@@ -58,7 +64,9 @@ async fn a_range_from_the_middle_and_the_end_verifies_alone() {
     let link = linked(Mood::Honest).await;
     let bytes = noise(1, 1_000_000);
     let root = store(&link.client, 1, &bytes).await.unwrap();
-    for (offset, len) in [(5 * HASH_GROUP, HASH_GROUP), (61 * HASH_GROUP, 1_000_000 - 61 * HASH_GROUP)] {
+    for (offset, len) in
+        [(5 * HASH_GROUP, HASH_GROUP), (61 * HASH_GROUP, 1_000_000 - 61 * HASH_GROUP)]
+    {
         let request = fetch_request(1, offset, len, 64 << 10);
         let mut slices = link.client.fetch(&request, &root, 1_000_000).await.unwrap();
         let slice = slices.next().await.unwrap().unwrap();
@@ -88,7 +96,8 @@ async fn refusals_carry_what_the_gateway_must_know() {
     let old = StoreRequest { epoch: Epoch(1), ..store_request(1, 64) };
     let refused = link.client.store(&old, pieces(&noise(1, 64))).await.unwrap_err();
     assert!(matches!(refused, NodeError::Stale { epoch: Epoch(5) }), "{refused}");
-    let missing = link.client.fetch(&fetch_request(1, 0, 64, 16_384), &Root([0; 32]), 64).await.unwrap_err();
+    let missing =
+        link.client.fetch(&fetch_request(1, 0, 64, 16_384), &Root([0; 32]), 64).await.unwrap_err();
     assert!(matches!(missing, NodeError::NotFound), "{missing}");
 }
 
@@ -106,8 +115,13 @@ async fn a_store_given_up_early_is_no_shard_and_does_not_hurt_the_link() {
     let link = linked(Mood::Honest).await;
     let (sender, receiver) = mpsc::channel(4);
     sender.send(noise(1, 1000)).await.unwrap();
-    drop(sender);
-    let given_up = link.client.store_from(&store_request(1, 64_000), receiver).await.unwrap_err();
+    let request = store_request(1, 64_000);
+    let store = link.client.store_from(&request, receiver);
+    let give_up = async {
+        link.node.started.notified().await;
+        drop(sender);
+    };
+    let given_up = tokio::join!(store, give_up).0.unwrap_err();
     assert!(matches!(given_up, NodeError::Aborted), "{given_up:?}");
     link.node.interrupted.notified().await;
     assert_eq!(link.client.status(&StatusRequest::default()).await.unwrap().used, 0);
@@ -119,8 +133,10 @@ async fn dropping_the_future_of_a_store_gives_it_up() {
     let (sender, receiver) = mpsc::channel(4);
     sender.send(noise(1, 1000)).await.unwrap();
     let request = store_request(1, 64_000);
-    let store = link.client.store_from(&request, receiver);
-    assert!(timeout(Duration::from_millis(50), store).await.is_err());
+    tokio::select! {
+        _ = link.client.store_from(&request, receiver) => panic!("the shard is not whole"),
+        () = link.node.started.notified() => {}
+    }
     sender.closed().await;
     link.node.interrupted.notified().await;
     assert!(link.client.status(&StatusRequest::default()).await.is_ok());
@@ -154,10 +170,15 @@ async fn a_signed_revision_drops_shards_and_says_which_were_there() {
     store(&link.client, 1, &noise(1, 64)).await.unwrap();
     let action = Action::Drop(vec![shard(1), shard(2)]);
     let revision = Revision { number: 1, created: NOW, action };
-    let answer = link.client.drop_shards(&revision.sign(&granted(Role::Revision)).unwrap()).await.unwrap();
+    let answer =
+        link.client.drop_shards(&revision.sign(&granted(Role::Revision)).unwrap()).await.unwrap();
     assert_eq!(answer.outcomes, [Dropped::Dropped, Dropped::Unknown]);
-    let unsigned = link.client.drop_shards(&revision.sign(&granted(Role::Link)).unwrap()).await.unwrap_err();
-    assert!(matches!(&unsigned, NodeError::Denied { words } if words.contains("Link")), "{unsigned}");
+    let unsigned =
+        link.client.drop_shards(&revision.sign(&granted(Role::Link)).unwrap()).await.unwrap_err();
+    assert!(
+        matches!(&unsigned, NodeError::Denied { words } if words.contains("Link")),
+        "{unsigned}"
+    );
 }
 
 #[tokio::test]
@@ -169,7 +190,9 @@ async fn an_inventory_is_paged_and_fingerprinted() {
     let (group, mut after, mut seen) = (Some(GroupId(3)), None, Vec::new());
     loop {
         let request = InventoryRequest::List { group, after, limit: 2 };
-        let InventoryAnswer::List { entries, more } = link.client.inventory(&request).await.unwrap() else {
+        let InventoryAnswer::List { entries, more } =
+            link.client.inventory(&request).await.unwrap()
+        else {
             panic!("the client checks the kind");
         };
         after = entries.last().map(|entry| entry.shard);
@@ -180,10 +203,15 @@ async fn an_inventory_is_paged_and_fingerprinted() {
     }
     assert_eq!(seen, [shard(1), shard(2), shard(3)]);
     let request = InventoryRequest::Fingerprint { from: GroupId(0), to: None, limit: 100 };
-    let InventoryAnswer::Fingerprint { groups, more: false } = link.client.inventory(&request).await.unwrap() else {
+    let InventoryAnswer::Fingerprint { groups, more: false } =
+        link.client.inventory(&request).await.unwrap()
+    else {
         panic!("the client checks the kind");
     };
-    assert_eq!(groups.iter().map(|print| (print.group.0, print.count)).collect::<Vec<_>>(), [(3, 3), (4, 1)]);
+    assert_eq!(
+        groups.iter().map(|print| (print.group.0, print.count)).collect::<Vec<_>>(),
+        [(3, 3), (4, 1)]
+    );
     let nonsense = InventoryRequest::List { group: None, after: None, limit: 0 };
     assert!(matches!(link.client.inventory(&nonsense).await, Err(NodeError::Invalid(_))));
 }
@@ -197,7 +225,8 @@ async fn a_status_tells_of_rot_that_the_node_found_itself() {
 
 #[tokio::test]
 async fn hello_brings_a_floor_that_the_node_keeps() {
-    let link = linked_with(Mood::Honest, &HelloRequest { floor: Some(root().floor(6)), ..hello() }).await;
+    let link =
+        linked_with(Mood::Honest, &HelloRequest { floor: Some(root().floor(6)), ..hello() }).await;
     assert_eq!(link.trust.floor(), 6);
 }
 
@@ -209,7 +238,8 @@ async fn a_version_of_the_future_is_refused_in_words() {
         let settings = settings.clone();
         async move {
             let node = crate::world::Memory::new(Mood::Honest);
-            protocol::serve(node_io, node, crate::world::trust(), &settings, std::future::pending()).await
+            protocol::serve(node_io, node, crate::world::trust(), &settings, std::future::pending())
+                .await
         }
     });
     let hello = HelloRequest { versions: Versions(vec![8, 9]), ..hello() };
@@ -252,13 +282,23 @@ async fn closing_ends_the_link_at_once() {
     client.close();
     client.closed().await;
     let _ = serving.await.unwrap();
-    assert!(matches!(client.status(&StatusRequest::default()).await, Err(NodeError::Unreachable(_))));
+    assert!(matches!(
+        client.status(&StatusRequest::default()).await,
+        Err(NodeError::Unreachable(_))
+    ));
 }
 
 #[tokio::test]
 async fn misaligned_ranges_are_the_callers_defect() {
     let link = linked(Mood::Honest).await;
-    for request in [fetch_request(1, 5, 64, 16_384), fetch_request(1, 0, 64, 5), fetch_request(1, 0, 65, 16_384)] {
-        assert!(matches!(link.client.fetch(&request, &Root([0; 32]), 64).await, Err(NodeError::Invalid(_))));
+    for request in [
+        fetch_request(1, 5, 64, 16_384),
+        fetch_request(1, 0, 64, 5),
+        fetch_request(1, 0, 65, 16_384),
+    ] {
+        assert!(matches!(
+            link.client.fetch(&request, &Root([0; 32]), 64).await,
+            Err(NodeError::Invalid(_))
+        ));
     }
 }

@@ -12,7 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use crate::world::{granted, node, tcp, trust};
 
 fn request(token: Token) -> JoinRequest {
-    JoinRequest { versions: Versions::ours(), token, name: "attic".parse().unwrap(), capacity: 1 << 40 }
+    JoinRequest {
+        versions: Versions::ours(),
+        token,
+        name: "attic".parse().unwrap(),
+        capacity: 1 << 40,
+    }
 }
 
 fn welcome() -> JoinAnswer {
@@ -34,10 +39,12 @@ async fn a_good_token_is_welcomed_and_a_bad_one_refused_in_words() {
     for (token, good) in [(Token([9; 16]), true), (Token([8; 16]), false)] {
         let (node_io, gateway_io) = tcp().await;
         let asking = tokio::spawn(async move {
-            let io = NodeTls::new(&node(), trust()).unwrap().connect(node_io, Purpose::Join).await?;
+            let io =
+                NodeTls::new(&node(), trust()).unwrap().connect(node_io, Purpose::Join).await?;
             join::ask(io, &request(token)).await
         });
-        let arrival = GatewayTls::new(&granted(Role::Link)).unwrap().accept(gateway_io).await.unwrap();
+        let arrival =
+            GatewayTls::new(&granted(Role::Link)).unwrap().accept(gateway_io).await.unwrap();
         assert_eq!(arrival.purpose, Purpose::Join);
         let (asked, answered) = join::answer(arrival.io, decide).await.unwrap();
         assert_eq!(asked.name.as_str(), "attic");
@@ -62,7 +69,9 @@ async fn a_large_message_is_refused_before_it_is_read() {
     let (mut stranger, gateway) = duplex(1 << 16);
     stranger.write_u32(u32::MAX).await.unwrap();
     let refused = join::answer(gateway, decide).await.unwrap_err();
-    assert!(matches!(refused, LinkError::Oversized { len: 0xffff_ffff, max } if max == MESSAGE_MAX as u64));
+    assert!(
+        matches!(refused, LinkError::Oversized { len: 0xffff_ffff, max } if max == MESSAGE_MAX as u64)
+    );
     assert_eq!(stranger.read(&mut [0; 16]).await.unwrap(), 0);
 }
 

@@ -15,7 +15,8 @@ async fn verdict(gateway: &GrantedKey, trust: Arc<Trust>) -> Result<(), LinkErro
     let (node_io, gateway_io) = tcp().await;
     let tls = GatewayTls::new(gateway).unwrap();
     let accepting = tokio::spawn(async move { tls.accept(gateway_io).await.map(drop) });
-    let verdict = NodeTls::new(&node(), trust).unwrap().connect(node_io, Purpose::Link).await.map(drop);
+    let verdict =
+        NodeTls::new(&node(), trust).unwrap().connect(node_io, Purpose::Link).await.map(drop);
     let _ = accepting.await.unwrap();
     verdict
 }
@@ -46,17 +47,24 @@ async fn a_grant_that_expired_or_was_revoked_opens_no_link() {
     assert_eq!(distrust(&GrantedKey { key, grant: expired }, trust()).await, TrustError::Expired);
     let strict = trust();
     strict.raise_floor(&root().floor(8)).unwrap();
-    assert_eq!(distrust(&granted(Role::Link), strict).await, TrustError::Revoked { serial: 7, floor: 8 });
+    assert_eq!(
+        distrust(&granted(Role::Link), strict).await,
+        TrustError::Revoked { serial: 7, floor: 8 }
+    );
 }
 
 #[tokio::test]
 async fn a_revision_key_is_no_gateway() {
-    assert_eq!(distrust(&granted(Role::Revision), trust()).await, TrustError::OtherRole(Role::Revision));
+    assert_eq!(
+        distrust(&granted(Role::Revision), trust()).await,
+        TrustError::OtherRole(Role::Revision)
+    );
 }
 
 #[tokio::test]
 async fn a_stolen_grant_is_worth_nothing_without_its_key() {
-    let thief = GrantedKey { key: SecretKey::from_seed(&[66; 32]), grant: granted(Role::Link).grant };
+    let thief =
+        GrantedKey { key: SecretKey::from_seed(&[66; 32]), grant: granted(Role::Link).grant };
     assert_eq!(distrust(&thief, trust()).await, TrustError::OtherKey);
 }
 

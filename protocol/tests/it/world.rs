@@ -9,11 +9,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use codec::{Outboard, ShardHasher};
 use futures::StreamExt;
-use protocol::identity::{ClusterId, Grant, GrantedKey, NodeIdentity, Role, RootKey, SecretKey, Trust};
+use protocol::identity::{
+    ClusterId, Grant, GrantedKey, NodeIdentity, Role, RootKey, SecretKey, Trust,
+};
 use protocol::limits::LinkSettings;
 use protocol::message::{
-    DropAnswer, Dropped, FetchRequest, GroupFingerprint, HelloRequest, InventoryAnswer, InventoryEntry,
-    InventoryRequest, LogPosition, NodeFacts, Refusal, StatusAnswer, StatusRequest, StoreAnswer, StoreRequest,
+    DropAnswer, Dropped, FetchRequest, GroupFingerprint, HelloRequest, InventoryAnswer,
+    InventoryEntry, InventoryRequest, LogPosition, NodeFacts, Refusal, StatusAnswer, StatusRequest,
+    StoreAnswer, StoreRequest,
 };
 use protocol::receipt::{ReceiptEntry, ReceiptSigner};
 use protocol::revision::VerifiedRevision;
@@ -21,6 +24,7 @@ use protocol::tls::{GatewayTls, NodeTls, Purpose};
 use protocol::version::Versions;
 use protocol::{FetchReply, LinkError, NodeClient, NodeService, Piece, ShardBody, serve};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use types::clock::Clock;
 use types::{Epoch, GroupId, Root, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp};
@@ -66,7 +70,11 @@ pub(crate) fn hello() -> HelloRequest {
 
 pub(crate) fn shard(index: u32) -> ShardId {
     let stream = StreamId { session: SessionId(1), serial: 2 };
-    ShardId { group: GroupId(3 + u64::from(index / 100)), segment: SegmentId { stream, index }, slot: Slot(0) }
+    ShardId {
+        group: GroupId(3 + u64::from(index / 100)),
+        segment: SegmentId { stream, index },
+        slot: Slot(0),
+    }
 }
 
 pub(crate) const EPOCH: Epoch = Epoch(5);
@@ -92,7 +100,9 @@ pub(crate) fn pieces(bytes: &Bytes) -> impl futures::Stream<Item = Bytes> + Send
     const ODD: usize = 100_003;
     let bytes = bytes.clone();
     let starts = (0..bytes.len()).step_by(ODD);
-    futures::stream::iter(starts.map(move |at| bytes.slice(at..bytes.len().min(at + ODD))).collect::<Vec<_>>())
+    futures::stream::iter(
+        starts.map(move |at| bytes.slice(at..bytes.len().min(at + ODD))).collect::<Vec<_>>(),
+    )
 }
 
 /// How a test node departs from honesty or readiness.
@@ -119,14 +129,19 @@ pub(crate) struct Memory {
     mood: Mood,
     signer: ReceiptSigner,
     shards: Mutex<BTreeMap<ShardId, Held>>,
-    pub(crate) interrupted: tokio::sync::Notify,
+    pub(crate) started: Notify,
+    pub(crate) interrupted: Notify,
 }
 
 impl Memory {
     pub(crate) fn new(mood: Mood) -> Arc<Self> {
-        let key = if mood == Mood::ForgesReceipts { SecretKey::from_seed(&[99; 32]) } else { node().key().clone() };
-        let (shards, interrupted) = (Mutex::default(), tokio::sync::Notify::new());
-        Arc::new(Self { mood, signer: ReceiptSigner::new(key), shards, interrupted })
+        let key = if mood == Mood::ForgesReceipts {
+            SecretKey::from_seed(&[99; 32])
+        } else {
+            node().key().clone()
+        };
+        let (shards, started, interrupted) = (Mutex::default(), Notify::new(), Notify::new());
+        Arc::new(Self { mood, signer: ReceiptSigner::new(key), shards, started, interrupted })
     }
 
     fn check_epoch(epoch: Epoch) -> Result<(), Refusal> {
@@ -152,7 +167,11 @@ impl NodeService for Memory {
         Ok(NodeFacts { name, software: "test 1".to_owned(), capacity: 1 << 40 })
     }
 
-    async fn store(&self, request: StoreRequest, mut body: ShardBody) -> Result<StoreAnswer, Refusal> {
+    async fn store(
+        &self,
+        request: StoreRequest,
+        mut body: ShardBody,
+    ) -> Result<StoreAnswer, Refusal> {
         Self::check_epoch(request.epoch)?;
         if self.mood == Mood::FullBeforeReading {
             return Err(Refusal::Full);
@@ -163,12 +182,16 @@ impl NodeService for Memory {
                 self.interrupted.notify_one();
                 return Err(Refusal::denied(&"interrupted"));
             };
+            self.started.notify_one();
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);
         }
         assert_eq!(bytes.len() as u64, request.len);
         let (root, outboard) = hasher.finish();
-        self.shards.lock().unwrap().insert(request.shard, Held { bytes: bytes.freeze(), root, outboard });
+        self.shards
+            .lock()
+            .unwrap()
+            .insert(request.shard, Held { bytes: bytes.freeze(), root, outboard });
         let mut position = LogPosition { file: 1, offset: 4096 };
         let entry = ReceiptEntry::Stored { shard: request.shard, root, len: request.len, position };
         let receipt = self.signer.sign(&[entry]).remove(0);
@@ -180,7 +203,8 @@ impl NodeService for Memory {
 
     async fn fetch(&self, request: FetchRequest) -> Result<FetchReply, Refusal> {
         Self::check_epoch(request.epoch)?;
-        let held = self.shards.lock().unwrap().get(&request.shard).cloned().ok_or(Refusal::NotFound)?;
+        let held =
+            self.shards.lock().unwrap().get(&request.shard).cloned().ok_or(Refusal::NotFound)?;
         let shard_len = held.bytes.len() as u64;
         let steps = request.steps(shard_len).map_err(|range| Refusal::denied(&range))?;
         let mood = self.mood;
@@ -194,7 +218,9 @@ impl NodeService for Memory {
                     changed[77] ^= 1;
                     bytes = changed.into();
                 }
-                Mood::DiskFailsHalfWay if index == 1 => return Err(io::Error::other("the disk failed")),
+                Mood::DiskFailsHalfWay if index == 1 => {
+                    return Err(io::Error::other("the disk failed"));
+                }
                 _ => {}
             }
             Ok(Piece { proof, bytes })
@@ -204,7 +230,9 @@ impl NodeService for Memory {
 
     async fn drop_shards(&self, revision: VerifiedRevision) -> Result<DropAnswer, Refusal> {
         let mut shards = self.shards.lock().unwrap();
-        let mut outcome = |shard| if shards.remove(shard).is_some() { Dropped::Dropped } else { Dropped::Unknown };
+        let mut outcome = |shard| {
+            if shards.remove(shard).is_some() { Dropped::Dropped } else { Dropped::Unknown }
+        };
         let outcomes: Vec<_> = revision.drops().iter().map(&mut outcome).collect();
         let position = LogPosition { file: 1, offset: 8192 };
         let revision = revision.signed().digest();
@@ -217,7 +245,8 @@ impl NodeService for Memory {
         Ok(match request {
             InventoryRequest::List { group, after, limit } => {
                 let wanted = |entry: &InventoryEntry| {
-                    group.is_none_or(|group| entry.shard.group == group) && after.is_none_or(|id| entry.shard > id)
+                    group.is_none_or(|group| entry.shard.group == group)
+                        && after.is_none_or(|id| entry.shard > id)
                 };
                 let mut entries: Vec<_> = self.entries().into_iter().filter(wanted).collect();
                 let more = entries.len() > limit as usize;
@@ -229,7 +258,10 @@ impl NodeService for Memory {
                 for entry in self.entries() {
                     let group = entry.shard.group;
                     if group >= from && to.is_none_or(|to| group < to) {
-                        groups.entry(group).or_insert_with(|| GroupFingerprint::empty(group)).add(&entry);
+                        groups
+                            .entry(group)
+                            .or_insert_with(|| GroupFingerprint::empty(group))
+                            .add(&entry);
                     }
                 }
                 let more = groups.len() > limit as usize;
@@ -244,7 +276,17 @@ impl NodeService for Memory {
         let (capacity, trash, free) = (1 << 40, 0, (1 << 40) - used);
         let software = "test 1".to_owned();
         let (uptime_ms, rot, rot_seen, busy_ms) = (1, vec![shard(9)], 1, None);
-        Ok(StatusAnswer { capacity, used, trash, free, uptime_ms, software, rot, rot_seen, busy_ms })
+        Ok(StatusAnswer {
+            capacity,
+            used,
+            trash,
+            free,
+            uptime_ms,
+            software,
+            rot,
+            rot_seen,
+            busy_ms,
+        })
     }
 }
 

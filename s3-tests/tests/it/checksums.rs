@@ -26,12 +26,20 @@ async fn single(s3: &Client, algorithm: Algorithm, content: Content) {
     let (name, body) = (algorithm.header(), content.bytes());
     let (right, wrong) = (algorithm.of(&body), algorithm.of(b"another body"));
     let what = format!("{algorithm:?} of {} bytes", content.len);
-    let put = s3.put("/sums/x").header(name, &right).body(body.clone()).send().await.expect_status(200).await;
+    let put = s3
+        .put("/sums/x")
+        .header(name, &right)
+        .body(body.clone())
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     assert_eq!(put.header(name), Some(right.as_str()), "{what}");
 
     let other = s3.put("/sums/x").header(name, &wrong).body(body.clone()).send().await;
     other.expect_error(400, "BadDigest").await;
-    let nonsense = s3.put("/sums/x").header(name, "not base64!").body(body.clone()).send().await.read().await;
+    let nonsense =
+        s3.put("/sums/x").header(name, "not base64!").body(body.clone()).send().await.read().await;
     assert_eq!(nonsense.status, 400, "{what}: {}", nonsense.text);
     s3.check_content("/sums/x", content).await.unwrap_or_else(|error| panic!("{what}: {error}"));
 
@@ -39,10 +47,21 @@ async fn single(s3: &Client, algorithm: Algorithm, content: Content) {
     assert_eq!(plain.header(name), None, "{what}: only who asks is told");
     let asked = s3.head("/sums/x").header("x-amz-checksum-mode", "ENABLED").send().await;
     assert_eq!(asked.header(name), Some(right.as_str()), "{what}");
-    let got = s3.get("/sums/x").header("x-amz-checksum-mode", "ENABLED").send().await.expect_status(200).await;
+    let got = s3
+        .get("/sums/x")
+        .header("x-amz-checksum-mode", "ENABLED")
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     assert_eq!(got.header(name), Some(right.as_str()), "{what}");
     // A copy has it, too.
-    s3.put("/sums/copy").header("x-amz-copy-source", "/sums/x").send().await.expect_status(200).await;
+    s3.put("/sums/copy")
+        .header("x-amz-copy-source", "/sums/x")
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     let asked = s3.head("/sums/copy").header("x-amz-checksum-mode", "ENABLED").send().await;
     assert_eq!(asked.header(name), Some(right.as_str()), "{what}");
 }
@@ -52,15 +71,22 @@ async fn trailers(s3: &Client) {
         for content in [Content::new(3, 500), Content::new(4, 200_000)] {
             let (name, body) = (algorithm.header(), content.bytes());
             let (right, wrong) = (algorithm.of(&body), algorithm.of(b"another body"));
-            for make in [Payload::UnsignedTrailer as fn(usize, &'static str, String) -> Payload, Payload::ChunksTrailer] {
+            for make in [
+                Payload::UnsignedTrailer as fn(usize, &'static str, String) -> Payload,
+                Payload::ChunksTrailer,
+            ] {
                 let put = |value: &str| {
-                    s3.put("/sums/trailer").payload(make(65_536, name, value.to_owned())).body(body.clone()).header("x-amz-sdk-checksum-algorithm", &algorithm.name())
+                    s3.put("/sums/trailer")
+                        .payload(make(65_536, name, value.to_owned()))
+                        .body(body.clone())
+                        .header("x-amz-sdk-checksum-algorithm", &algorithm.name())
                 };
                 put(&right).send().await.expect_status(200).await;
                 put(&wrong).send().await.expect_error(400, "BadDigest").await;
             }
             s3.check_content("/sums/trailer", content).await.unwrap();
-            let head = s3.head("/sums/trailer").header("x-amz-checksum-mode", "ENABLED").send().await;
+            let head =
+                s3.head("/sums/trailer").header("x-amz-checksum-mode", "ENABLED").send().await;
             assert_eq!(head.header(name), Some(right.as_str()), "{algorithm:?}");
         }
     }
@@ -69,8 +95,17 @@ async fn trailers(s3: &Client) {
 async fn md5(s3: &Client) {
     for content in [Content::new(5, 700), Content::new(6, 100_000)] {
         let body = content.bytes();
-        s3.put("/sums/md5").header("content-md5", &content_md5(&body)).body(body.clone()).send().await.expect_status(200).await;
-        let other = s3.put("/sums/md5").header("content-md5", &content_md5(b"x")).body(Content::new(7, content.len).bytes());
+        s3.put("/sums/md5")
+            .header("content-md5", &content_md5(&body))
+            .body(body.clone())
+            .send()
+            .await
+            .expect_status(200)
+            .await;
+        let other = s3
+            .put("/sums/md5")
+            .header("content-md5", &content_md5(b"x"))
+            .body(Content::new(7, content.len).bytes());
         other.send().await.expect_error(400, "BadDigest").await;
         let nonsense = s3.put("/sums/md5").header("content-md5", "rubbish").body(body).send().await;
         nonsense.expect_error(400, "InvalidDigest").await;
@@ -78,8 +113,15 @@ async fn md5(s3: &Client) {
     }
 }
 
-async fn upload(s3: &Client, algorithm: Algorithm, kind: &str) -> (String, Vec<(u32, String, String)>, [Content; 3]) {
-    let create = s3.post("/sums/parts").query("uploads", "").header("x-amz-checksum-algorithm", &algorithm.name());
+async fn upload(
+    s3: &Client,
+    algorithm: Algorithm,
+    kind: &str,
+) -> (String, Vec<(u32, String, String)>, [Content; 3]) {
+    let create = s3
+        .post("/sums/parts")
+        .query("uploads", "")
+        .header("x-amz-checksum-algorithm", &algorithm.name());
     let created = create.header("x-amz-checksum-type", kind).send().await.expect_status(200).await;
     assert_eq!(created.header("x-amz-checksum-algorithm"), Some(algorithm.name().as_str()));
     let upload = created.xml("UploadId").unwrap();
@@ -88,7 +130,10 @@ async fn upload(s3: &Client, algorithm: Algorithm, kind: &str) -> (String, Vec<(
     for (number, content) in (1..).zip(contents) {
         let sum = algorithm.of(&content.bytes());
         let part = |value: &str| {
-            let request = s3.put("/sums/parts").query("partNumber", &u32::to_string(&number)).query("uploadId", &upload);
+            let request = s3
+                .put("/sums/parts")
+                .query("partNumber", &u32::to_string(&number))
+                .query("uploadId", &upload);
             request.content(content).header(algorithm.header(), value)
         };
         part(&algorithm.of(b"?")).send().await.expect_error(400, "BadDigest").await;
@@ -113,14 +158,22 @@ fn complete_body(algorithm: Algorithm, parts: &[(u32, String, String)]) -> Strin
 async fn composite(s3: &Client) {
     for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Sha1, Algorithm::Sha256] {
         let (upload, parts, contents) = upload(s3, algorithm, "COMPOSITE").await;
-        let sums: Vec<u8> = contents.iter().flat_map(|content| algorithm.raw(&content.bytes())).collect();
+        let sums: Vec<u8> =
+            contents.iter().flat_map(|content| algorithm.raw(&content.bytes())).collect();
         let expected = format!("{}-3", base64(&algorithm.raw(&sums)));
         let mut wrong = parts.clone();
         wrong[1].2 = algorithm.of(b"?");
-        let complete = |parts| s3.post("/sums/parts").query("uploadId", &upload).body(complete_body(algorithm, parts));
+        let complete = |parts| {
+            s3.post("/sums/parts").query("uploadId", &upload).body(complete_body(algorithm, parts))
+        };
         complete(&wrong).send().await.expect_error(400, "InvalidPart").await;
         let done = complete(&parts).send().await.expect_status(200).await;
-        assert_eq!(done.xml(&format!("Checksum{}", algorithm.name())), Some(expected.clone()), "{}", done.text);
+        assert_eq!(
+            done.xml(&format!("Checksum{}", algorithm.name())),
+            Some(expected.clone()),
+            "{}",
+            done.text
+        );
         let head = s3.head("/sums/parts").header("x-amz-checksum-mode", "ENABLED").send().await;
         assert_eq!(head.header(algorithm.header()), Some(expected.as_str()), "{algorithm:?}");
         assert_eq!(head.header("x-amz-checksum-type"), Some("COMPOSITE"), "{algorithm:?}");
@@ -133,7 +186,10 @@ async fn full_object(s3: &Client) {
         let whole: Vec<u8> = contents.iter().flat_map(Content::bytes).collect();
         let expected = algorithm.of(&whole);
         let complete = |value: &str| {
-            let request = s3.post("/sums/parts").query("uploadId", &upload).header("x-amz-checksum-type", "FULL_OBJECT");
+            let request = s3
+                .post("/sums/parts")
+                .query("uploadId", &upload)
+                .header("x-amz-checksum-type", "FULL_OBJECT");
             request.header(algorithm.header(), value).body(complete_body(algorithm, &parts))
         };
         let refused = complete(&algorithm.of(b"?")).send().await.read().await;
@@ -142,10 +198,18 @@ async fn full_object(s3: &Client) {
         let head = s3.head("/sums/parts").header("x-amz-checksum-mode", "ENABLED").send().await;
         assert_eq!(head.header(algorithm.header()), Some(expected.as_str()), "{algorithm:?}");
         assert_eq!(head.header("x-amz-checksum-type"), Some("FULL_OBJECT"), "{algorithm:?}");
-        let attributes = s3.get("/sums/parts").query("attributes", "").header("x-amz-object-attributes", "Checksum,ObjectParts,ObjectSize");
+        let attributes = s3
+            .get("/sums/parts")
+            .query("attributes", "")
+            .header("x-amz-object-attributes", "Checksum,ObjectParts,ObjectSize");
         let attributes = attributes.send().await.expect_status(200).await;
         assert_eq!(attributes.xml("ObjectSize"), Some(whole.len().to_string()));
-        assert_eq!(attributes.xml(&format!("Checksum{}", algorithm.name())), Some(expected), "{}", attributes.text);
+        assert_eq!(
+            attributes.xml(&format!("Checksum{}", algorithm.name())),
+            Some(expected),
+            "{}",
+            attributes.text
+        );
         assert!(attributes.text.contains("PartsCount>3<"), "{}", attributes.text);
     }
 }

@@ -11,7 +11,10 @@ use drystone_s3_tests::{checksum, scaled};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
-use object_store::{Attribute, Attributes, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{
+    Attribute, Attributes, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt,
+    PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 use types::{GIB, MIB};
 
 /// A cluster for a client, unless the person who runs the tests does without.
@@ -74,16 +77,30 @@ async fn the_aws_cli_syncs_a_tree_there_and_back() {
     let content = large(&tool.home().join("large"));
     aws(&["s3", "mb", "s3://aws-bucket"]);
     aws(&["s3", "sync", "--only-show-errors", "tree", "s3://aws-bucket/tree"]);
-    assert_eq!(aws(&["s3", "sync", "tree", "s3://aws-bucket/tree"]), "", "a second sync has nothing to do");
+    assert_eq!(
+        aws(&["s3", "sync", "tree", "s3://aws-bucket/tree"]),
+        "",
+        "a second sync has nothing to do"
+    );
     aws(&["s3", "sync", "--only-show-errors", "s3://aws-bucket/tree", "back"]);
     assert_same_trees(&tree, &tool.home().join("back"));
     aws(&["s3", "cp", "--only-show-errors", "large", "s3://aws-bucket/large"]);
     aws(&["s3", "cp", "--only-show-errors", "s3://aws-bucket/large", "large-back"]);
     assert_is(&tool.home().join("large-back"), content);
-    aws(&["s3", "mv", "--only-show-errors", "s3://aws-bucket/large", "s3://aws-bucket/moved/large"]);
+    aws(&[
+        "s3",
+        "mv",
+        "--only-show-errors",
+        "s3://aws-bucket/large",
+        "s3://aws-bucket/moved/large",
+    ]);
     assert!(aws(&["s3", "ls", "s3://aws-bucket/"]).contains("PRE moved/"));
     let counted = aws(&["s3", "ls", "--recursive", "--summarize", "s3://aws-bucket/tree/"]);
-    assert!(counted.contains(&format!("Total Objects: {}", files())), "{}", counted.lines().last().unwrap_or_default());
+    assert!(
+        counted.contains(&format!("Total Objects: {}", files())),
+        "{}",
+        counted.lines().last().unwrap_or_default()
+    );
     aws(&["s3", "rm", "--only-show-errors", "--recursive", "s3://aws-bucket/"]);
     aws(&["s3", "rb", "s3://aws-bucket"]);
     assert_eq!(aws(&["s3", "ls"]), "");
@@ -101,7 +118,15 @@ async fn rclone_copies_checks_and_streams_a_tree() {
     rclone(&["check", "--checkers", "16", "tree", "d:rclone-bucket/tree"]);
     rclone(&["sync", "--transfers", "16", "d:rclone-bucket/tree", "back"]);
     assert_same_trees(&tree, &tool.home().join("back"));
-    rclone(&["copyto", "--s3-upload-cutoff", "8M", "--s3-chunk-size", "5M", "large", "d:rclone-bucket/large"]);
+    rclone(&[
+        "copyto",
+        "--s3-upload-cutoff",
+        "8M",
+        "--s3-chunk-size",
+        "5M",
+        "large",
+        "d:rclone-bucket/large",
+    ]);
     rclone(&["check", "--download", "--include", "/large", ".", "d:rclone-bucket"]);
     rclone(&["copyto", "d:rclone-bucket/large", "d:rclone-bucket/copy of large"]);
     rclone(&["copyto", "d:rclone-bucket/copy of large", "large-back"]);
@@ -117,7 +142,8 @@ async fn restic_backs_up_a_real_tree_checks_and_restores_it() {
     let Some(cluster) = cluster("restic").await else { return };
     let tool = Tool::new(&cluster, "restic");
     let repository = format!("s3:{}/restic-bucket/repository", cluster.endpoint());
-    let restic = |args: &[&str]| tool.run("restic", &[&["-r", &repository, "-q"][..], args].concat());
+    let restic =
+        |args: &[&str]| tool.run("restic", &[&["-r", &repository, "-q"][..], args].concat());
     restic(&["init"]);
     let tree = tool.make_tree("tree", files());
     // A real tree of somebody else's making, too: this repository's own sources.
@@ -131,7 +157,8 @@ async fn restic_backs_up_a_real_tree_checks_and_restores_it() {
     assert_eq!(restic(&["snapshots", "--json"]).matches("\"short_id\"").count(), 2);
     restic(&["restore", "latest", "--target", "back"]);
     assert_same_trees(&tree, &tool.home().join("back/tree"));
-    let first = restic(&["restore", "--path", &real.display().to_string(), "latest", "--target", "real"]);
+    let first =
+        restic(&["restore", "--path", &real.display().to_string(), "latest", "--target", "real"]);
     assert_eq!(first, "");
     assert_same_trees(&real, &tool.home().join("real").join(real.strip_prefix("/").unwrap()));
     restic(&["forget", "--keep-last", "1", "--prune"]);
@@ -143,7 +170,9 @@ async fn s3cmd_syncs_a_tree_there_and_back() {
     let Some(cluster) = cluster("s3cmd").await else { return };
     let tool = Tool::new(&cluster, "s3cmd");
     let config = tool.s3cmd_config();
-    let s3cmd = |args: &[&str]| tool.run("s3cmd", &[&["-c", &config, "--no-progress", "-q"][..], args].concat());
+    let s3cmd = |args: &[&str]| {
+        tool.run("s3cmd", &[&["-c", &config, "--no-progress", "-q"][..], args].concat())
+    };
     let tree = tool.make_tree("tree", files());
     let content = large(&tool.home().join("large"));
     s3cmd(&["mb", "s3://s3cmd-bucket"]);
@@ -183,7 +212,8 @@ async fn the_rust_client_object_store_reads_writes_and_swaps() {
         }
     });
     let written: Vec<_> = puts.buffer_unordered(32).try_collect().await.unwrap();
-    let mut listed: Vec<_> = store.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+    let mut listed: Vec<_> =
+        store.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
     let mut expected: Vec<_> = written.iter().map(|(key, _)| key.clone()).collect();
     listed.sort();
     expected.sort();
@@ -191,7 +221,10 @@ async fn the_rust_client_object_store_reads_writes_and_swaps() {
     for (key, content) in &written {
         content.check(&store.get(key).await.unwrap().bytes().await.unwrap()).unwrap();
     }
-    assert_eq!(store.list_with_delimiter(Some(&Key::from("tree"))).await.unwrap().common_prefixes.len(), 11);
+    assert_eq!(
+        store.list_with_delimiter(Some(&Key::from("tree"))).await.unwrap().common_prefixes.len(),
+        11
+    );
 
     let (key, content) = (Key::from("large"), Content::new(3, scaled(33 * MIB, GIB)));
     let mut upload = store.put_multipart(&key).await.unwrap();
@@ -224,8 +257,15 @@ async fn the_rust_client_object_store_reads_writes_and_swaps() {
 /// Conditional writes, as databases on object storage use them.
 async fn swap(store: &dyn ObjectStore) {
     let key = Key::from("manifest");
-    let attributes = Attributes::from_iter([(Attribute::ContentType, "a/b"), (Attribute::Metadata("by".into()), "hand")]);
-    let create = PutOptions { mode: PutMode::Create, attributes: attributes.clone(), ..PutOptions::default() };
+    let attributes = Attributes::from_iter([
+        (Attribute::ContentType, "a/b"),
+        (Attribute::Metadata("by".into()), "hand"),
+    ]);
+    let create = PutOptions {
+        mode: PutMode::Create,
+        attributes: attributes.clone(),
+        ..PutOptions::default()
+    };
     let first = store.put_opts(&key, "one".into(), create.clone()).await.unwrap();
     assert_eq!(first.e_tag.as_deref(), Some(checksum::etag(b"one").as_str()));
     let again = store.put_opts(&key, "two".into(), create).await;

@@ -21,14 +21,22 @@ async fn rounds(s3: &Client, mode: Mode, old: &[(String, Content)]) {
     for (index, len) in LENGTHS.into_iter().enumerate() {
         let (path, content) = (format!("/b/{mode:?}-{index}"), Content::new(index as u64, len));
         let begin = Instant::now();
-        s3.put_content(&path, content).await.unwrap_or_else(|error| panic!("PUT beside {mode:?}: {error}"));
-        s3.check_content(&path, content).await.unwrap_or_else(|error| panic!("GET beside {mode:?}: {error}"));
-        s3.check_range(&path, content, 10_000..30_000).await.unwrap_or_else(|error| panic!("range beside {mode:?}: {error}"));
+        s3.put_content(&path, content)
+            .await
+            .unwrap_or_else(|error| panic!("PUT beside {mode:?}: {error}"));
+        s3.check_content(&path, content)
+            .await
+            .unwrap_or_else(|error| panic!("GET beside {mode:?}: {error}"));
+        s3.check_range(&path, content, 10_000..30_000)
+            .await
+            .unwrap_or_else(|error| panic!("range beside {mode:?}: {error}"));
         assert!(begin.elapsed() < PATIENCE, "{mode:?} cost {:?} for {len} bytes", begin.elapsed());
     }
     for (path, content) in old {
         let begin = Instant::now();
-        s3.check_content(path, *content).await.unwrap_or_else(|error| panic!("{path} beside {mode:?}: {error}"));
+        s3.check_content(path, *content)
+            .await
+            .unwrap_or_else(|error| panic!("{path} beside {mode:?}: {error}"));
         assert!(begin.elapsed() < PATIENCE, "{mode:?} cost {:?} for {path}", begin.elapsed());
     }
 }
@@ -42,18 +50,23 @@ async fn suffer(cluster: &Cluster, mode: Mode) {
     // Honest at first, so that it holds shards that will be asked for.
     let mut old = Vec::new();
     for (index, len) in LENGTHS.into_iter().chain([2 * MIB; 6]).enumerate() {
-        let (path, content) = (format!("/b/before-{mode:?}-{index}"), Content::new(index as u64 + 100, len));
+        let (path, content) =
+            (format!("/b/before-{mode:?}-{index}"), Content::new(index as u64 + 100, len));
         s3.put_content(&path, content).await.unwrap();
         old.push((path, content));
     }
-    let stored = || if hostile.shards() >= 8 { Ok(()) } else { Err(format!("{} shards", hostile.shards())) };
+    let stored =
+        || if hostile.shards() >= 8 { Ok(()) } else { Err(format!("{} shards", hostile.shards())) };
     cluster.eventually("the node is trusted with shards", PATIENCE, stored).await;
     let meter = MemoryMeter::start(&cluster.gateway);
     hostile.set(mode);
     rounds(&s3, mode, &old).await;
     let peak = meter.peak();
     assert!(peak < MEMORY, "{mode:?} cost {} MiB", peak / MIB);
-    assert!(hostile.asked(Verb::Fetch) + hostile.asked(Verb::Store) > 0, "{mode:?} was never asked for anything");
+    assert!(
+        hostile.asked(Verb::Fetch) + hostile.asked(Verb::Store) > 0,
+        "{mode:?} was never asked for anything"
+    );
     let state = || {
         let state = cluster.node_state(&format!("{mode:?}"));
         if state.misbehaved() > 0 { Ok(()) } else { Err(format!("{state:?}")) }
@@ -70,7 +83,16 @@ async fn suffer(cluster: &Cluster, mode: Mode) {
 
 /// What no honest node can do, however slow or unlucky. Being slow, silent or forgetful is not that.
 fn blameworthy(mode: Mode) -> bool {
-    !matches!(mode, Mode::Honest | Mode::DripFeed | Mode::Silent | Mode::Forgetful | Mode::ShortBody | Mode::PingFlood | Mode::SettingsFlood)
+    !matches!(
+        mode,
+        Mode::Honest
+            | Mode::DripFeed
+            | Mode::Silent
+            | Mode::Forgetful
+            | Mode::ShortBody
+            | Mode::PingFlood
+            | Mode::SettingsFlood
+    )
 }
 
 async fn each(modes: &[Mode]) {
@@ -94,7 +116,8 @@ async fn a_node_that_lies_about_what_it_stored_is_blamed_and_writes_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_answers_never_end_or_come_too_short_costs_little() {
-    each(&[Mode::EndlessBody, Mode::ShortBody, Mode::HugeHeaders, Mode::HugeMessage, Mode::Noise]).await;
+    each(&[Mode::EndlessBody, Mode::ShortBody, Mode::HugeHeaders, Mode::HugeMessage, Mode::Noise])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

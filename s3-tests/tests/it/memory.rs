@@ -21,7 +21,8 @@ async fn a_huge_put_and_a_huge_get_at_a_time_stay_within_400_mib() {
     let (first, second) = (Content::new(1, len), Content::new(2, len));
     s3.put_content("/m/first", first).await.unwrap();
     let meter = MemoryMeter::start(&cluster.gateway);
-    let (put, get) = tokio::join!(s3.put_content("/m/second", second), s3.check_content("/m/first", first));
+    let (put, get) =
+        tokio::join!(s3.put_content("/m/second", second), s3.check_content("/m/first", first));
     put.unwrap();
     get.unwrap();
     let peak = meter.peak();

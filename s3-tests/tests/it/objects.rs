@@ -6,7 +6,9 @@ use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::checksum::{self, content_md5};
 use drystone_s3_tests::client::Client;
 use drystone_s3_tests::cluster::Options;
-use drystone_s3_tests::sizes::{CHUNK_PLAIN, NASTY_LARGE_SIZES, NASTY_SIZES, ROW_PLAIN, SEGMENT_PLAIN};
+use drystone_s3_tests::sizes::{
+    CHUNK_PLAIN, NASTY_LARGE_SIZES, NASTY_SIZES, ROW_PLAIN, SEGMENT_PLAIN,
+};
 use drystone_s3_tests::xml;
 use futures::StreamExt;
 use futures::stream;
@@ -18,9 +20,14 @@ async fn every_nasty_length_goes_in_and_comes_out_identical() {
     s3.make_bucket("sizes").await;
     for (index, (len, why)) in NASTY_SIZES.iter().chain(NASTY_LARGE_SIZES).enumerate() {
         let (path, content) = (format!("/sizes/{len}"), Content::new(index as u64, *len));
-        let etag = s3.put_content(&path, content).await.unwrap_or_else(|error| panic!("PUT {len} ({why}): {error}"));
+        let etag = s3
+            .put_content(&path, content)
+            .await
+            .unwrap_or_else(|error| panic!("PUT {len} ({why}): {error}"));
         assert_eq!(etag, checksum::etag(&content.bytes()), "{why}");
-        s3.check_content(&path, content).await.unwrap_or_else(|error| panic!("GET {len} ({why}): {error}"));
+        s3.check_content(&path, content)
+            .await
+            .unwrap_or_else(|error| panic!("GET {len} ({why}): {error}"));
         let head = s3.head(&path).send().await.expect_status(200).await;
         assert_eq!(head.header("content-length"), Some(len.to_string().as_str()), "{why}");
         assert_eq!(head.header("etag"), Some(etag.as_str()), "{why}");
@@ -28,15 +35,23 @@ async fn every_nasty_length_goes_in_and_comes_out_identical() {
         for edge in [1, CHUNK_PLAIN, 2 * CHUNK_PLAIN, ROW_PLAIN, SEGMENT_PLAIN, len / 2, *len] {
             let range = edge.saturating_sub(2)..(edge + 2).min(*len);
             if range.start < range.end {
-                s3.check_range(&path, content, range.clone()).await.unwrap_or_else(|error| panic!("{range:?} of {len} ({why}): {error}"));
+                s3.check_range(&path, content, range.clone())
+                    .await
+                    .unwrap_or_else(|error| panic!("{range:?} of {len} ({why}): {error}"));
             }
         }
     }
     // Overwritten, an object is the new one and nothing of the old.
-    for (len, why) in [(5_000, "inline over nodes"), (300_000, "nodes over nodes"), (70_000, "shorter over longer")] {
+    for (len, why) in [
+        (5_000, "inline over nodes"),
+        (300_000, "nodes over nodes"),
+        (70_000, "shorter over longer"),
+    ] {
         let content = Content::new(len, len);
         s3.put_content("/sizes/1048576", content).await.unwrap();
-        s3.check_content("/sizes/1048576", content).await.unwrap_or_else(|error| panic!("{why}: {error}"));
+        s3.check_content("/sizes/1048576", content)
+            .await
+            .unwrap_or_else(|error| panic!("{why}: {error}"));
     }
 }
 
@@ -72,9 +87,15 @@ async fn ranges(s3: &Client, content: Content) {
         answer.check(content, range).await.unwrap_or_else(|error| panic!("{header}: {error}"));
     }
     for header in [format!("bytes={len}-"), "bytes=-0".to_owned()] {
-        s3.get("/b/ranged").header("range", &header).send().await.expect_error(416, "InvalidRange").await;
+        s3.get("/b/ranged")
+            .header("range", &header)
+            .send()
+            .await
+            .expect_error(416, "InvalidRange")
+            .await;
     }
-    let head = s3.head("/b/ranged").header("range", "bytes=1-2").send().await.expect_status(206).await;
+    let head =
+        s3.head("/b/ranged").header("range", "bytes=1-2").send().await.expect_status(206).await;
     assert_eq!(head.header("content-length"), Some("2"));
 }
 
@@ -104,26 +125,69 @@ async fn read_conditions(s3: &Client) {
     // RFC 9110 §13.2.2: the ETag's condition makes that of the date void.
     let both = s3.get("/b/read").header("if-match", &etag).header("if-unmodified-since", past);
     both.send().await.expect_status(200).await;
-    let both = s3.get("/b/read").header("if-none-match", "\"other\"").header("if-modified-since", &modified);
+    let both = s3
+        .get("/b/read")
+        .header("if-none-match", "\"other\"")
+        .header("if-modified-since", &modified);
     both.send().await.expect_status(200).await;
 }
 
 async fn write_conditions(s3: &Client) {
-    s3.put("/b/write").header("if-none-match", "*").body("one").send().await.expect_status(200).await;
-    s3.put("/b/write").header("if-none-match", "*").body("two").send().await.expect_error(412, "PreconditionFailed").await;
-    s3.put("/b/write").header("if-match", "\"other\"").body("two").send().await.expect_error(412, "PreconditionFailed").await;
-    s3.put("/b/missing").header("if-match", "\"other\"").body("two").send().await.expect_error(404, "NoSuchKey").await;
+    s3.put("/b/write")
+        .header("if-none-match", "*")
+        .body("one")
+        .send()
+        .await
+        .expect_status(200)
+        .await;
+    s3.put("/b/write")
+        .header("if-none-match", "*")
+        .body("two")
+        .send()
+        .await
+        .expect_error(412, "PreconditionFailed")
+        .await;
+    s3.put("/b/write")
+        .header("if-match", "\"other\"")
+        .body("two")
+        .send()
+        .await
+        .expect_error(412, "PreconditionFailed")
+        .await;
+    s3.put("/b/missing")
+        .header("if-match", "\"other\"")
+        .body("two")
+        .send()
+        .await
+        .expect_error(404, "NoSuchKey")
+        .await;
     let got = s3.get("/b/write").send().await.expect_status(200).await;
     assert_eq!(got.text, "one", "a refused write changes nothing");
     let etag = got.header("etag").unwrap().to_owned();
     s3.put("/b/write").header("if-match", &etag).body("two").send().await.expect_status(200).await;
-    s3.delete("/b/write").header("if-match", &etag).send().await.expect_error(412, "PreconditionFailed").await;
-    let etag = s3.head("/b/write").send().await.expect_status(200).await.header("etag").unwrap().to_owned();
+    s3.delete("/b/write")
+        .header("if-match", &etag)
+        .send()
+        .await
+        .expect_error(412, "PreconditionFailed")
+        .await;
+    let etag = s3
+        .head("/b/write")
+        .send()
+        .await
+        .expect_status(200)
+        .await
+        .header("etag")
+        .unwrap()
+        .to_owned();
     s3.delete("/b/write").header("if-match", &etag).send().await.expect_status(204).await;
 
     // Of many that want to be first, one is.
     let writers = stream::iter(0..16).map(|index| {
-        s3.put("/b/race").header("if-none-match", "*").content(Content::new(index, 100_000 * (index % 2) + 10)).send()
+        s3.put("/b/race")
+            .header("if-none-match", "*")
+            .content(Content::new(index, 100_000 * (index % 2) + 10))
+            .send()
     });
     let statuses: Vec<_> = writers.buffer_unordered(16).map(|answer| answer.status).collect().await;
     assert_eq!(statuses.iter().filter(|&&status| status == 200).count(), 1, "{statuses:?}");
@@ -146,7 +210,9 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         ("x-amz-meta-colour", "dry stone grey"),
         ("x-amz-meta-empty", ""),
     ];
-    for (path, content) in [("/b/small", Content::new(1, 100)), ("/b/large", Content::new(2, 1_500_000))] {
+    for (path, content) in
+        [("/b/small", Content::new(1, 100)), ("/b/large", Content::new(2, 1_500_000))]
+    {
         let mut put = s3.put(path).content(content);
         for (name, value) in headers {
             put = put.header(name, value);
@@ -157,21 +223,42 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
                 assert_eq!(answer.header(name), Some(value), "{path} {name}");
             }
         }
-        let overridden = s3.get(path).query("response-content-type", "a/b").query("response-cache-control", "no-store").send().await;
-        assert_eq!((overridden.header("content-type"), overridden.header("cache-control")), (Some("a/b"), Some("no-store")));
+        let overridden = s3
+            .get(path)
+            .query("response-content-type", "a/b")
+            .query("response-cache-control", "no-store")
+            .send()
+            .await;
+        assert_eq!(
+            (overridden.header("content-type"), overridden.header("cache-control")),
+            (Some("a/b"), Some("no-store"))
+        );
 
         // COPY takes everything along, REPLACE takes the request's.
         let source = path.to_owned();
-        let copy = s3.put("/other/copy with space").header("x-amz-copy-source", &source).send().await.expect_status(200).await;
+        let copy = s3
+            .put("/other/copy with space")
+            .header("x-amz-copy-source", &source)
+            .send()
+            .await
+            .expect_status(200)
+            .await;
         assert!(copy.xml("ETag").is_some(), "{}", copy.text);
         s3.check_content("/other/copy with space", content).await.unwrap();
         let head = s3.head("/other/copy with space").send().await;
         assert_eq!(head.header("x-amz-meta-colour"), Some("dry stone grey"));
-        let replace = s3.put("/b/replaced").header("x-amz-copy-source", "/other/copy%20with%20space");
-        let replace = replace.header("x-amz-metadata-directive", "REPLACE").header("x-amz-meta-new", "1").header("content-type", "c/d");
+        let replace =
+            s3.put("/b/replaced").header("x-amz-copy-source", "/other/copy%20with%20space");
+        let replace = replace
+            .header("x-amz-metadata-directive", "REPLACE")
+            .header("x-amz-meta-new", "1")
+            .header("content-type", "c/d");
         replace.send().await.expect_status(200).await;
         let head = s3.head("/b/replaced").send().await;
-        assert_eq!((head.header("x-amz-meta-new"), head.header("x-amz-meta-colour")), (Some("1"), None));
+        assert_eq!(
+            (head.header("x-amz-meta-new"), head.header("x-amz-meta-colour")),
+            (Some("1"), None)
+        );
         assert_eq!(head.header("content-type"), Some("c/d"));
         // The source may go; its bytes stay for the copies.
         s3.delete(path).send().await.expect_status(204).await;
@@ -179,7 +266,10 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         // Onto itself only with a change.
         let itself = s3.put("/b/replaced").header("x-amz-copy-source", "/b/replaced").send().await;
         itself.expect_error(400, "InvalidRequest").await;
-        let itself = s3.put("/b/replaced").header("x-amz-copy-source", "/b/replaced").header("x-amz-metadata-directive", "REPLACE");
+        let itself = s3
+            .put("/b/replaced")
+            .header("x-amz-copy-source", "/b/replaced")
+            .header("x-amz-metadata-directive", "REPLACE");
         itself.send().await.expect_status(200).await;
         s3.check_content("/b/replaced", content).await.unwrap();
     }
@@ -192,12 +282,25 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         ("x-amz-copy-source-if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT", 412),
         ("x-amz-copy-source-if-modified-since", "Sat, 01 Jan 2000 00:00:00 GMT", 200),
     ] {
-        let copy = s3.put("/b/conditional").header("x-amz-copy-source", "/b/replaced").header(name, value).send().await;
+        let copy = s3
+            .put("/b/conditional")
+            .header("x-amz-copy-source", "/b/replaced")
+            .header(name, value)
+            .send()
+            .await;
         copy.expect_status(status).await;
     }
-    s3.put("/b/x").header("x-amz-copy-source", "/b/missing").send().await.expect_error(404, "NoSuchKey").await;
+    s3.put("/b/x")
+        .header("x-amz-copy-source", "/b/missing")
+        .send()
+        .await
+        .expect_error(404, "NoSuchKey")
+        .await;
 
-    let attributes = s3.get("/b/replaced").query("attributes", "").header("x-amz-object-attributes", "ETag,ObjectSize,StorageClass");
+    let attributes = s3
+        .get("/b/replaced")
+        .query("attributes", "")
+        .header("x-amz-object-attributes", "ETag,ObjectSize,StorageClass");
     let attributes = attributes.send().await.expect_status(200).await;
     assert_eq!(attributes.xml("ObjectSize").as_deref(), Some("1500000"));
     assert_eq!(attributes.xml("ETag"), Some(etag.trim_matches('"').to_owned()));
@@ -208,13 +311,26 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
 async fn limits(s3: &Client) {
     let longest = format!("/b/{}", "k".repeat(1024));
     s3.put(&longest).body("x").send().await.expect_status(200).await;
-    s3.put(&format!("{longest}k")).body("x").send().await.expect_error(400, "KeyTooLongError").await;
+    s3.put(&format!("{longest}k"))
+        .body("x")
+        .send()
+        .await
+        .expect_error(400, "KeyTooLongError")
+        .await;
     let fits = s3.put("/b/meta").header("x-amz-meta-a", &"v".repeat(2047)).body("x");
     fits.send().await.expect_status(200).await;
     let too_much = s3.put("/b/meta").header("x-amz-meta-a", &"v".repeat(2048)).body("x");
     too_much.send().await.expect_error(400, "MetadataTooLarge").await;
-    s3.put("/b/x").header("x-amz-storage-class", "NO_SUCH_CLASS").body("x").send().await.expect_error(400, "InvalidStorageClass").await;
-    for key in ["a//b", "ü/ö ä", "+&=?#%", "a/../b", "tab\tnewline\n", "\u{1F9F1}", ".", "trailing/"] {
+    s3.put("/b/x")
+        .header("x-amz-storage-class", "NO_SUCH_CLASS")
+        .body("x")
+        .send()
+        .await
+        .expect_error(400, "InvalidStorageClass")
+        .await;
+    for key in
+        ["a//b", "ü/ö ä", "+&=?#%", "a/../b", "tab\tnewline\n", "\u{1F9F1}", ".", "trailing/"]
+    {
         let path = format!("/b/{key}");
         s3.put(&path).body(key.to_owned()).send().await.expect_status(200).await;
         assert_eq!(s3.get(&path).send().await.expect_status(200).await.text, key);
@@ -226,7 +342,10 @@ async fn listings_page_group_and_never_lose_a_key() {
     let cluster = Options::new().up().await;
     let s3 = cluster.client();
     s3.make_bucket("list").await;
-    let keys: BTreeSet<String> = (0..1_234).map(|index| format!("d{}/k {:04}", index % 3, index)).chain(["top & <1>".to_owned()]).collect();
+    let keys: BTreeSet<String> = (0..1_234)
+        .map(|index| format!("d{}/k {:04}", index % 3, index))
+        .chain(["top & <1>".to_owned()])
+        .collect();
     stream::iter(&keys)
         .for_each_concurrent(32, |key| {
             let s3 = s3.clone();
@@ -235,11 +354,18 @@ async fn listings_page_group_and_never_lose_a_key() {
             }
         })
         .await;
-    assert_eq!(s3.keys("list").await, keys.iter().cloned().collect::<Vec<_>>(), "version 2, default pages");
+    assert_eq!(
+        s3.keys("list").await,
+        keys.iter().cloned().collect::<Vec<_>>(),
+        "version 2, default pages"
+    );
 
     let first = s3.get("/list").query("list-type", "2").send().await.expect_status(200).await;
     assert_eq!((first.all("Key").len(), first.xml("IsTruncated").as_deref()), (1000, Some("true")));
-    assert_eq!((first.xml("KeyCount").as_deref(), first.xml("MaxKeys").as_deref()), (Some("1000"), Some("1000")));
+    assert_eq!(
+        (first.xml("KeyCount").as_deref(), first.xml("MaxKeys").as_deref()),
+        (Some("1000"), Some("1000"))
+    );
 
     // Folders, two entries at a time, must each come once.
     for version in [1, 2] {
@@ -249,18 +375,45 @@ async fn listings_page_group_and_never_lose_a_key() {
             "version {version}, delimiter /, pages of 2"
         );
     }
-    let within = s3.get("/list").query("list-type", "2").query("prefix", "d1/").query("delimiter", "/").query("max-keys", "7");
+    let within = s3
+        .get("/list")
+        .query("list-type", "2")
+        .query("prefix", "d1/")
+        .query("delimiter", "/")
+        .query("max-keys", "7");
     let within = within.send().await.expect_status(200).await;
-    assert_eq!(within.all("Key"), keys.iter().filter(|key| key.starts_with("d1/")).take(7).cloned().collect::<Vec<_>>());
-    let after = s3.get("/list").query("list-type", "2").query("start-after", "d2/k 1232").send().await.expect_status(200).await;
+    assert_eq!(
+        within.all("Key"),
+        keys.iter().filter(|key| key.starts_with("d1/")).take(7).cloned().collect::<Vec<_>>()
+    );
+    let after = s3
+        .get("/list")
+        .query("list-type", "2")
+        .query("start-after", "d2/k 1232")
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     assert_eq!(after.all("Key"), ["top & <1>"]);
-    let url = s3.get("/list").query("list-type", "2").query("prefix", "top").query("encoding-type", "url");
+    let url = s3
+        .get("/list")
+        .query("list-type", "2")
+        .query("prefix", "top")
+        .query("encoding-type", "url");
     assert_eq!(url.send().await.expect_status(200).await.all("Key"), ["top+%26+%3C1%3E"]);
-    let none = s3.get("/list").query("list-type", "2").query("max-keys", "0").send().await.expect_status(200).await;
+    let none = s3
+        .get("/list")
+        .query("list-type", "2")
+        .query("max-keys", "0")
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     assert_eq!((none.all("Key").len(), none.xml("IsTruncated").as_deref()), (0, Some("false")));
     let refused = s3.get("/list").query("list-type", "2").query("max-keys", "-1").send().await;
     refused.expect_error(400, "InvalidArgument").await;
-    let refused = s3.get("/list").query("list-type", "2").query("continuation-token", "rubbish").send().await;
+    let refused =
+        s3.get("/list").query("list-type", "2").query("continuation-token", "rubbish").send().await;
     refused.expect_error(400, "InvalidArgument").await;
 
     delete_many(&s3, &keys).await;
@@ -275,10 +428,13 @@ async fn folders(s3: &Client, version: u8) -> Vec<String> {
             request = request.query("list-type", "2");
         }
         if let Some(next) = &next {
-            request = request.query(if version == 2 { "continuation-token" } else { "marker" }, next);
+            request =
+                request.query(if version == 2 { "continuation-token" } else { "marker" }, next);
         }
         let page = request.send().await.expect_status(200).await;
-        let prefixes: Vec<_> = xml::elements(&page.text, "CommonPrefixes").filter_map(|inner| xml::text(inner, "Prefix")).collect();
+        let prefixes: Vec<_> = xml::elements(&page.text, "CommonPrefixes")
+            .filter_map(|inner| xml::text(inner, "Prefix"))
+            .collect();
         let names = prefixes.len() + page.all("Key").len();
         assert!(names <= 2, "{}", page.text);
         found.extend(prefixes);
@@ -294,7 +450,10 @@ async fn folders(s3: &Client, version: u8) -> Vec<String> {
 async fn delete_many(s3: &Client, keys: &BTreeSet<String>) {
     let all: Vec<_> = keys.iter().cloned().chain(["was never there".to_owned()]).collect();
     for batch in all.chunks(1000) {
-        let objects: String = batch.iter().map(|key| format!("<Object><Key>{}</Key></Object>", xml::escape(key))).collect();
+        let objects: String = batch
+            .iter()
+            .map(|key| format!("<Object><Key>{}</Key></Object>", xml::escape(key)))
+            .collect();
         let body = format!("<Delete>{objects}</Delete>");
         let md5 = content_md5(body.as_bytes());
         let request = s3.post("/list").query("delete", "").header("content-md5", &md5).body(body);
@@ -305,8 +464,23 @@ async fn delete_many(s3: &Client, keys: &BTreeSet<String>) {
     assert!(s3.keys("list").await.is_empty());
     let quiet = "<Delete><Quiet>true</Quiet><Object><Key>x</Key></Object></Delete>";
     let md5 = content_md5(quiet.as_bytes());
-    let answer = s3.post("/list").query("delete", "").header("content-md5", &md5).body(quiet).send().await.expect_status(200).await;
+    let answer = s3
+        .post("/list")
+        .query("delete", "")
+        .header("content-md5", &md5)
+        .body(quiet)
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     assert_eq!(xml::elements(&answer.text, "Deleted").count(), 0);
-    s3.post("/list").query("delete", "").header("content-md5", &md5).body("<Delete/>").send().await.expect_status(400).await;
+    s3.post("/list")
+        .query("delete", "")
+        .header("content-md5", &md5)
+        .body("<Delete/>")
+        .send()
+        .await
+        .expect_status(400)
+        .await;
     s3.delete("/list").send().await.expect_status(204).await;
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use types::{KIB, MIB};
 
 fn run(program: &str, args: &[&str]) -> (bool, String) {
-    let output = Command::new(binary(program)).args(args).envs(keys()).output().expect("the binary starts");
+    let output =
+        Command::new(binary(program)).args(args).envs(keys()).output().expect("the binary starts");
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     (output.status.success(), text)
 }
@@ -21,8 +22,20 @@ fn every_command_explains_itself() {
         assert!(ok && text.starts_with(&format!("{program} ")) && text.contains('.'), "{text}");
     }
     for (program, commands) in [
-        ("drystone", &[&["up"][..], &["gateway"], &["admin"], &["admin", "invite"], &["admin", "nodes"], &["backup"], &["restore"], &["fsck"]][..]),
-        ("drystone-node", &[&["join"], &["run"], &["status"]][..]),
+        (
+            "drystone",
+            &[
+                &["up"][..],
+                &["gateway"],
+                &["admin"],
+                &["admin", "invite"],
+                &["admin", "nodes"],
+                &["backup"],
+                &["restore"],
+                &["fsck"],
+            ][..],
+        ),
+        ("drystone-node", &[&["join"][..], &["run"], &["status"]][..]),
     ] {
         for command in commands {
             let (ok, text) = run(program, &[command, &["--help"][..]].concat());
@@ -31,7 +44,8 @@ fn every_command_explains_itself() {
     }
     let (ok, text) = run("drystone", &["up", "--no-such-flag"]);
     assert!(!ok && text.contains("--no-such-flag"), "{text}");
-    let (ok, text) = run("drystone-node", &["join", "not-an-invite", "--data", "/tmp/drystone-nowhere"]);
+    let (ok, text) =
+        run("drystone-node", &["join", "not-an-invite", "--data", "/tmp/drystone-nowhere"]);
     assert!(!ok && text.contains("invite"), "{text}");
 }
 
@@ -76,17 +90,42 @@ async fn up_starts_in_three_seconds_prints_the_way_in_and_starts_again_on_the_sa
 /// A second process on the same folder is turned away in words.
 fn second_process(cluster: &Cluster) {
     let data = cluster.gateway_dir().display().to_string();
-    let args = ["up", "--data", &data, "--s3-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--node-addr", "127.0.0.1:0"];
+    let args = [
+        "up",
+        "--data",
+        &data,
+        "--s3-addr",
+        "127.0.0.1:0",
+        "--admin-addr",
+        "127.0.0.1:0",
+        "--node-addr",
+        "127.0.0.1:0",
+    ];
     let (ok, text) = run("drystone", &args);
     assert!(!ok && text.contains(&data), "{text}");
-    assert!(["in use", "using", "lock", "runs already", "another"].iter().any(|word| text.contains(word)), "{text}");
+    assert!(
+        ["in use", "using", "lock", "runs already", "another"]
+            .iter()
+            .any(|word| text.contains(word)),
+        "{text}"
+    );
 }
 
 /// A taken port is named.
 fn taken_port(cluster: &Cluster) {
     let other = tempfile::tempdir().unwrap();
     let (data, taken) = (other.path().display().to_string(), cluster.s3().to_string());
-    let args = ["up", "--data", &data, "--s3-addr", &taken, "--admin-addr", "127.0.0.1:0", "--node-addr", "127.0.0.1:0"];
+    let args = [
+        "up",
+        "--data",
+        &data,
+        "--s3-addr",
+        &taken,
+        "--admin-addr",
+        "127.0.0.1:0",
+        "--node-addr",
+        "127.0.0.1:0",
+    ];
     let (ok, text) = run("drystone", &args);
     assert!(!ok && text.contains(&taken), "{text}");
 }
@@ -95,10 +134,20 @@ fn taken_port(cluster: &Cluster) {
 async fn without_given_keys_the_first_start_makes_some_and_keeps_them() {
     let dir = tempfile::tempdir().unwrap();
     let ports: Vec<_> = (0..3).map(|_| drystone_s3_tests::cluster::Port::take()).collect();
-    let args = ["up", "--data", &dir.path().join("data").display().to_string()].map(str::to_owned).into_iter();
+    let args = ["up", "--data", &dir.path().join("data").display().to_string()]
+        .map(str::to_owned)
+        .into_iter();
     let flags = ["--s3-addr", "--admin-addr", "--node-addr"].into_iter().zip(&ports);
-    let args: Vec<_> = args.chain(flags.flat_map(|(flag, port)| [flag.to_owned(), port.address().to_string()])).collect();
-    let mut process = drystone_s3_tests::process::Process::new("keyless", &binary("drystone"), args, Vec::new(), dir.path());
+    let args: Vec<_> = args
+        .chain(flags.flat_map(|(flag, port)| [flag.to_owned(), port.address().to_string()]))
+        .collect();
+    let mut process = drystone_s3_tests::process::Process::new(
+        "keyless",
+        &binary("drystone"),
+        args,
+        Vec::new(),
+        dir.path(),
+    );
     let mut shown = Vec::new();
     for _ in 0..2 {
         process.start();
@@ -111,7 +160,8 @@ async fn without_given_keys_the_first_start_makes_some_and_keeps_them() {
                 line.split_whitespace().last().map(str::to_owned)
             };
             if let (Some(access), Some(secret)) = (word("access key"), word("secret key")) {
-                let s3 = drystone_s3_tests::client::Client::new(ports[0].address(), &access, &secret);
+                let s3 =
+                    drystone_s3_tests::client::Client::new(ports[0].address(), &access, &secret);
                 if s3.get("/").try_send().await.is_ok_and(|answer| answer.status == 200) {
                     break (access, secret);
                 }
@@ -140,21 +190,31 @@ async fn the_operator_sees_nodes_invites_once_and_restores_a_backup() {
     let states = cluster.node_states();
     assert_eq!(states.len(), 6);
     let used = cluster.used();
-    assert!((content.len * 6 / 4..content.len * 6 / 4 + 512 * KIB).contains(&used), "{used} bytes used");
+    assert!(
+        (content.len * 6 / 4..content.len * 6 / 4 + 512 * KIB).contains(&used),
+        "{used} bytes used"
+    );
     assert!(cluster.admin_text(&["nodes"]).contains("node-3"));
 
     // An invite is good for one node.
     let invite = cluster.invite();
-    let (one, two) = (cluster.dir().join("one").display().to_string(), cluster.dir().join("two").display().to_string());
+    let (one, two) = (
+        cluster.dir().join("one").display().to_string(),
+        cluster.dir().join("two").display().to_string(),
+    );
     let (ok, text) = run("drystone-node", &["join", &invite, "--data", &one, "--disk", "1GB"]);
     assert!(ok, "{text}");
     let (ok, text) = run("drystone-node", &["join", &invite, "--data", &two, "--disk", "1GB"]);
     assert!(!ok && text.contains("invite"), "{text}");
     // Nobody without the operator's keys is told anything.
     let endpoint = format!("http://{}", cluster.admin_address());
-    let output = Command::new(binary("drystone")).args(["admin", "nodes", "--endpoint", &endpoint]);
-    let mut output = { output };
-    let output = output.env("DRYSTONE_ROOT_ACCESS_KEY", "x").env("DRYSTONE_ROOT_SECRET_KEY", "y").output().unwrap();
+    let mut stranger = Command::new(binary("drystone"));
+    stranger.args(["admin", "nodes", "--endpoint", &endpoint]);
+    let output = stranger
+        .env("DRYSTONE_ROOT_ACCESS_KEY", "x")
+        .env("DRYSTONE_ROOT_SECRET_KEY", "y")
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     let node = cluster.node_dir(0).display().to_string();
     let (ok, text) = run("drystone-node", &["status", "--data", &node, "--json"]);

@@ -67,17 +67,37 @@ async fn garbage(cluster: &Cluster) {
 
 async fn lies(s3: &Client) {
     // aws-chunked that has fewer or more bytes than it says it decodes to.
-    for (said, payload) in [(99_999, Payload::Chunks(8192)), (100_001, Payload::Chunks(8192)), (0, Payload::Chunks(65_536))] {
+    for (said, payload) in [
+        (99_999, Payload::Chunks(8192)),
+        (100_001, Payload::Chunks(8192)),
+        (0, Payload::Chunks(65_536)),
+    ] {
         let body = Content::new(2, 100_000).bytes();
-        let lie = s3.put("/b/old").header("x-amz-decoded-content-length", &said.to_string()).payload(payload).body(body);
+        let lie = s3
+            .put("/b/old")
+            .header("x-amz-decoded-content-length", &said.to_string())
+            .payload(payload)
+            .body(body);
         if let Ok(answer) = lie.try_send().await {
-            assert!((400..500).contains(&answer.status), "{said} instead of 100000: {}", answer.status);
+            assert!(
+                (400..500).contains(&answer.status),
+                "{said} instead of 100000: {}",
+                answer.status
+            );
         }
     }
-    let missing = s3.put("/b/old").payload(Payload::UnsignedTrailer(8192, "x-amz-checksum-crc32", "AAAAAA==".into()));
+    let missing = s3.put("/b/old").payload(Payload::UnsignedTrailer(
+        8192,
+        "x-amz-checksum-crc32",
+        "AAAAAA==".into(),
+    ));
     missing.body(Content::new(3, 50_000).bytes()).send().await.expect_error(400, "BadDigest").await;
     // A trailer that was announced and does not come.
-    let cut = s3.put("/b/old").payload(Payload::UnsignedTrailer(8192, "x-amz-checksum-crc32", "AAAAAA==".into()));
+    let cut = s3.put("/b/old").payload(Payload::UnsignedTrailer(
+        8192,
+        "x-amz-checksum-crc32",
+        "AAAAAA==".into(),
+    ));
     let cut = cut.body(Content::new(3, 50_000).bytes()).spoilt_bytes(|bytes| {
         let end = bytes.len() - b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n".len();
         bytes.truncate(end);
@@ -94,7 +114,12 @@ async fn lies(s3: &Client) {
 
 async fn disconnects(cluster: &Cluster, s3: &Client) {
     let before = cluster.used();
-    for (path, len, sent) in [("/b/old", 20_000_000, 12_000_000), ("/b/old", 100_000, 1), ("/b/inline", 10_000, 5_000), ("/b/new", 700_000, 699_999)] {
+    for (path, len, sent) in [
+        ("/b/old", 20_000_000, 12_000_000),
+        ("/b/old", 100_000, 1),
+        ("/b/inline", 10_000, 5_000),
+        ("/b/new", 700_000, 699_999),
+    ] {
         let content = Content::new(7, len);
         let pieces = content.pieces(100_000).map(Ok);
         // As many bytes as are to be sent, and then an error: the client's connection is closed.
@@ -122,18 +147,43 @@ async fn disconnects(cluster: &Cluster, s3: &Client) {
 }
 
 async fn malformed_bodies(s3: &Client) {
-    for body in ["", "<", "<Delete>", "<Delete><Object/></Delete>", "\u{0}", "<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a 'a'>]><Delete>&a;</Delete>"] {
+    for body in [
+        "",
+        "<",
+        "<Delete>",
+        "<Delete><Object/></Delete>",
+        "\u{0}",
+        "<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a 'a'>]><Delete>&a;</Delete>",
+    ] {
         let md5 = drystone_s3_tests::checksum::content_md5(body.as_bytes());
-        let answer = s3.post("/b").query("delete", "").header("content-md5", &md5).body(body).send().await.read().await;
+        let answer = s3
+            .post("/b")
+            .query("delete", "")
+            .header("content-md5", &md5)
+            .body(body)
+            .send()
+            .await
+            .read()
+            .await;
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.text);
     }
     let upload = s3.create_upload("/b/old").await;
-    for body in ["", "rubbish", "<CompleteMultipartUpload>", "<CompleteMultipartUpload><Part><PartNumber>x</PartNumber></Part></CompleteMultipartUpload>"] {
-        let answer = s3.post("/b/old").query("uploadId", &upload).body(body).send().await.read().await;
+    for body in [
+        "",
+        "rubbish",
+        "<CompleteMultipartUpload>",
+        "<CompleteMultipartUpload><Part><PartNumber>x</PartNumber></Part></CompleteMultipartUpload>",
+    ] {
+        let answer =
+            s3.post("/b/old").query("uploadId", &upload).body(body).send().await.read().await;
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.text);
     }
     s3.delete("/b/old").query("uploadId", &upload).send().await.expect_status(204).await;
-    for request in [s3.get("/b/old").query("partNumber", "x"), s3.get("/b").query("max-keys", "many"), s3.get("/b").query("list-type", "2").query("encoding-type", "rot13")] {
+    for request in [
+        s3.get("/b/old").query("partNumber", "x"),
+        s3.get("/b").query("max-keys", "many"),
+        s3.get("/b").query("list-type", "2").query("encoding-type", "rot13"),
+    ] {
         let answer = request.send().await.read().await;
         assert_eq!(answer.status, 400, "{}", answer.text);
     }

@@ -25,9 +25,17 @@ async fn no_byte_of_an_object_lies_on_any_disk_in_the_clear() {
         contents.push(content);
     }
     let (key, keyed) = (*b"a customer's own key of 32 bytes", Content::new(31, 50 * KIB));
-    let request = s3.put("/secret/own").content(keyed).header("x-amz-server-side-encryption-customer-algorithm", "AES256");
+    let request = s3
+        .put("/secret/own")
+        .content(keyed)
+        .header("x-amz-server-side-encryption-customer-algorithm", "AES256");
     let request = request.header("x-amz-server-side-encryption-customer-key", &base64(&key));
-    request.header("x-amz-server-side-encryption-customer-key-md5", &content_md5(&key)).send().await.expect_status(200).await;
+    request
+        .header("x-amz-server-side-encryption-customer-key-md5", &content_md5(&key))
+        .send()
+        .await
+        .expect_status(200)
+        .await;
     contents.push(keyed);
     let upload = s3.create_upload("/secret/parts").await;
     let part = Content::new(32, 5 * MIB);

@@ -34,7 +34,9 @@ async fn put_some(s3: &Client, prefix: &str, lens: &[u64]) -> Vec<(String, Conte
 
 async fn check_all(s3: &Client, objects: &[(String, Content)], when: &str) {
     for (path, content) in objects {
-        s3.check_content(path, *content).await.unwrap_or_else(|error| panic!("{path} {when}: {error}"));
+        s3.check_content(path, *content)
+            .await
+            .unwrap_or_else(|error| panic!("{path} {when}: {error}"));
     }
 }
 
@@ -63,14 +65,21 @@ impl Load {
                 }
             })
         };
-        Self { tasks: (0..tasks).map(spawn).collect(), stop: Arc::clone(&stop), done: Arc::clone(&done) }
+        Self {
+            tasks: (0..tasks).map(spawn).collect(),
+            stop: Arc::clone(&stop),
+            done: Arc::clone(&done),
+        }
     }
 
     /// Waits until so many more rounds are done.
     async fn rounds(&self, more: u64) {
         let target = self.done.load(Ordering::Relaxed) + more;
         while self.done.load(Ordering::Relaxed) < target {
-            assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a reader or writer failed; see above");
+            assert!(
+                !self.tasks.iter().any(JoinHandle::is_finished),
+                "a reader or writer failed; see above"
+            );
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -101,7 +110,8 @@ async fn any_two_of_six_nodes_die_while_objects_are_read_and_no_get_fails() {
                         s3.check_content(&path, content).await
                     } else {
                         let start = (round * 7_919_993 + task) % content.len;
-                        s3.check_range(&path, content, start..(start + 1_000_000).min(content.len)).await
+                        s3.check_range(&path, content, start..(start + 1_000_000).min(content.len))
+                            .await
                     };
                     result.unwrap_or_else(|error| panic!("GET {path}: {error}"));
                 }
@@ -134,7 +144,9 @@ async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
             async move {
                 let content = written(task, round);
                 let path = format!("/b/w-{task}-{round}");
-                s3.put_content(&path, content).await.unwrap_or_else(|error| panic!("PUT {path}: {error}"));
+                s3.put_content(&path, content)
+                    .await
+                    .unwrap_or_else(|error| panic!("PUT {path}: {error}"));
             }
         })
     };
@@ -153,7 +165,9 @@ async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
     for key in &keys {
         let mut parts = key.split('-').skip(1).map(|number| number.parse().unwrap());
         let content = written(parts.next().unwrap(), parts.next().unwrap());
-        s3.check_content(&format!("/b/{key}"), content).await.unwrap_or_else(|error| panic!("{key}: {error}"));
+        s3.check_content(&format!("/b/{key}"), content)
+            .await
+            .unwrap_or_else(|error| panic!("{key}: {error}"));
     }
     // What the dead node missed is refilled when it returns: then any two others may go.
     cluster.nodes[4].start();
@@ -164,7 +178,9 @@ async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
     for key in keys.iter().step_by(3) {
         let mut parts = key.split('-').skip(1).map(|number| number.parse().unwrap());
         let content = written(parts.next().unwrap(), parts.next().unwrap());
-        s3.check_content(&format!("/b/{key}"), content).await.unwrap_or_else(|error| panic!("{key} from the rest: {error}"));
+        s3.check_content(&format!("/b/{key}"), content)
+            .await
+            .unwrap_or_else(|error| panic!("{key} from the rest: {error}"));
     }
 }
 
@@ -200,7 +216,11 @@ async fn a_gateway_killed_in_mid_upload_keeps_what_it_acknowledged_and_nothing_o
         // Until most of it lies on the nodes: a frozen moment in the middle of four uploads.
         let arrive = cluster.eventually("the halves arrive", REPAIR, || {
             let now = disk_bytes(&cluster);
-            if now > used + 60 * MIB { Ok(()) } else { Err(format!("{now} bytes on the nodes' disks")) }
+            if now > used + 60 * MIB {
+                Ok(())
+            } else {
+                Err(format!("{now} bytes on the nodes' disks"))
+            }
         });
         tokio::select! {
             () = arrive => {}
@@ -215,7 +235,8 @@ async fn a_gateway_killed_in_mid_upload_keeps_what_it_acknowledged_and_nothing_o
         check_all(&s3, &objects, "after the gateway's death").await;
         assert_eq!(s3.keys("b").await, ["kept-0", "kept-1", "kept-2", "kept-3"]);
         // An unfinished multipart upload is not garbage.
-        let listed = s3.get("/b/parts").query("uploadId", &upload).send().await.expect_status(200).await;
+        let listed =
+            s3.get("/b/parts").query("uploadId", &upload).send().await.expect_status(200).await;
         assert_eq!(listed.all("ETag"), [etag.clone()]);
     }
     cluster
@@ -253,7 +274,9 @@ async fn nodes_killed_during_writes_come_back_with_every_acknowledged_shard() {
                 match s3.put_content(&path, content).await {
                     Ok(_) => acknowledged.lock().unwrap().push((path, content)),
                     // While all six are down there is nobody to write to, and that is said as S3 says it.
-                    Err(ClientError::Status { status, .. }) if status == 503 => sleep(Duration::from_millis(20)).await,
+                    Err(ClientError::Status { status, .. }) if status == 503 => {
+                        sleep(Duration::from_millis(20)).await
+                    }
                     Err(error) => panic!("PUT {path}: {error}"),
                 }
             }
@@ -292,7 +315,8 @@ async fn flipped_bits_and_truncated_logs_are_never_served_but_blamed_and_repaire
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
     s3.make_bucket("b").await;
-    let objects = put_some(&s3, "rot", &[8 * MIB, 3 * MIB, 700 * KIB, 300 * KIB, 100 * KIB, 17 * KIB]).await;
+    let objects =
+        put_some(&s3, "rot", &[8 * MIB, 3 * MIB, 700 * KIB, 300 * KIB, 100 * KIB, 17 * KIB]).await;
     cluster.whole(REPAIR).await;
 
     // Every node's turn to rot would hide nothing; two are enough: one by flipped bits as it runs, one by a cut file.
@@ -304,9 +328,15 @@ async fn flipped_bits_and_truncated_logs_are_never_served_but_blamed_and_repaire
     }
     let blamed = |cluster: &Cluster, name: &str| {
         let state = cluster.node_state(name);
-        if state.misbehaved() > 0 || state.rotten() > 0 { Ok(()) } else { Err(format!("{state:?}")) }
+        if state.misbehaved() > 0 || state.rotten() > 0 {
+            Ok(())
+        } else {
+            Err(format!("{state:?}"))
+        }
     };
-    cluster.eventually("the rot is seen and laid to node-0", REPAIR, || blamed(&cluster, "node-0")).await;
+    cluster
+        .eventually("the rot is seen and laid to node-0", REPAIR, || blamed(&cluster, "node-0"))
+        .await;
     for other in 1..6 {
         assert!(blamed(&cluster, &format!("node-{other}")).is_err(), "node-{other} is innocent");
     }
@@ -377,10 +407,17 @@ async fn full_disks_fail_cleanly_and_leave_nothing_half_committed() {
         assert!(objects.len() < 100, "nodes of 256 MiB took {} objects of 16 MiB", objects.len());
     };
     // 64 MiB on the small node are at most 16 of these; five nodes with four times as much go far beyond.
-    assert!(objects.len() >= 24, "writes stopped after {} objects, when only one disk was full", objects.len());
+    assert!(
+        objects.len() >= 24,
+        "writes stopped after {} objects, when only one disk was full",
+        objects.len()
+    );
     s3.get(&refused).send().await.expect_error(404, "NoSuchKey").await;
     let replaced = s3.put_content("/b/fill-000", Content::new(999, 16 * MIB)).await;
-    assert!(matches!(replaced, Err(ClientError::Status { status, .. }) if status == 503), "{replaced:?}");
+    assert!(
+        matches!(replaced, Err(ClientError::Status { status, .. }) if status == 503),
+        "{replaced:?}"
+    );
     check_all(&s3, &objects, "with full disks").await;
     s3.put("/b/inline").body("small objects need no node").send().await.expect_status(200).await;
 
@@ -428,7 +465,11 @@ async fn a_slow_upload_loses_nothing_while_upkeep_collects_around_it() {
     cluster
         .eventually("only the slow object is left on the nodes", REPAIR, || {
             let now = cluster.used();
-            if now < expected + MIB && now >= expected { Ok(()) } else { Err(format!("{now} bytes, {expected} expected")) }
+            if now < expected + MIB && now >= expected {
+                Ok(())
+            } else {
+                Err(format!("{now} bytes, {expected} expected"))
+            }
         })
         .await;
     s3.check_content("/b/slow", content).await.unwrap();
@@ -477,7 +518,10 @@ async fn deleting_a_bucket_races_puts_and_no_object_ever_lies_in_a_deleted_bucke
         }
         s3.delete("/race").send().await.expect_status(204).await;
     }
-    assert!(deleted > 0 && refused > 0, "one side always won ({deleted} deleted, {refused} refused): no race was run");
+    assert!(
+        deleted > 0 && refused > 0,
+        "one side always won ({deleted} deleted, {refused} refused): no race was run"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -495,7 +539,11 @@ async fn deletes_reach_a_node_that_was_away() {
     cluster
         .eventually("the others have let go", REPAIR, || {
             let states = cluster.node_states();
-            let rest: u64 = states.iter().filter(|state| state.name() != "node-2").map(|state| state.used()).sum();
+            let rest: u64 = states
+                .iter()
+                .filter(|state| state.name() != "node-2")
+                .map(|state| state.used())
+                .sum();
             if rest == 0 { Ok(()) } else { Err(format!("{rest} bytes left")) }
         })
         .await;

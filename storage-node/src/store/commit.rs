@@ -217,8 +217,9 @@ impl Committer {
         let (durable, commit) = (self.applied.commit, self.applied.commit + 1);
         let mut dropped_now = HashSet::new();
         for job in jobs {
-            match self.place(job.revision, job.drops, [commit, durable], &mut dropped_now).await {
+            match self.place(job.revision, job.drops, [commit, durable], &dropped_now).await {
                 Ok((reservations, changes, noted, notices)) => {
+                    dropped_now.extend(changes.iter().map(|(shard, _)| *shard));
                     payloads.extend(notices);
                     batch.push(Placed { reservations, changes, noted, answer: job.answer });
                 }
@@ -271,7 +272,7 @@ impl Committer {
         revision: u64,
         drops: Drops,
         [commit, durable]: [u64; 2],
-        dropped_now: &mut HashSet<ShardId>,
+        dropped_now: &HashSet<ShardId>,
     ) -> Result<
         (Vec<Reservation>, Vec<(ShardId, Change)>, Noted, Vec<(Arc<Log>, Place, Vec<u8>)>),
         Error,
@@ -312,14 +313,14 @@ impl Committer {
     async fn new_drops(
         &mut self,
         shards: &[ShardId],
-        dropped_now: &mut HashSet<ShardId>,
+        dropped_now: &HashSet<ShardId>,
     ) -> Result<(Vec<DropEntry>, Vec<Dropped>), Error> {
         let now = self.inner.clock.now();
         let entries = self.inner.index.get_many(shards).await?;
-        let mut drops = Vec::new();
+        let (mut drops, mut seen) = (Vec::new(), HashSet::new());
         for (shard, entry) in shards.iter().zip(&entries) {
             let is_here = entry.as_ref().is_some_and(|e| e.put.is_some() && e.dropped.is_none());
-            if is_here && dropped_now.insert(*shard) {
+            if is_here && !dropped_now.contains(shard) && seen.insert(*shard) {
                 self.applied.sequence += 1;
                 drops.push(DropEntry { shard: *shard, sequence: self.applied.sequence, at: now });
             }

@@ -47,7 +47,12 @@ fn check_wishes(input: &CreateBucketInput, settings: &S3Settings) -> S3Result<()
     }
     match input.object_ownership.as_ref().map(ObjectOwnership::as_str) {
         // Without grants the owner owns everything, whatever the mode.
-        None | Some(ObjectOwnership::BUCKET_OWNER_ENFORCED | ObjectOwnership::BUCKET_OWNER_PREFERRED | ObjectOwnership::OBJECT_WRITER) => {}
+        None
+        | Some(
+            ObjectOwnership::BUCKET_OWNER_ENFORCED
+            | ObjectOwnership::BUCKET_OWNER_PREFERRED
+            | ObjectOwnership::OBJECT_WRITER,
+        ) => {}
         Some(_) => return Err(S3Error::new(S3ErrorCode::InvalidArgument)),
     }
     let Some(configuration) = &input.create_bucket_configuration else { return Ok(()) };

@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use metadata::Catalog;
 use s3s::dto::{
-    DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error, ETagCondition, ObjectIdentifier,
+    DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
@@ -63,10 +63,15 @@ async fn one(
     }
 }
 
-async fn attempt(catalog: &Catalog, allowed: &Authorized<DeleteObject>, object: &ObjectIdentifier) -> S3Result<()> {
+async fn attempt(
+    catalog: &Catalog,
+    allowed: &Authorized<DeleteObject>,
+    object: &ObjectIdentifier,
+) -> S3Result<()> {
     describe::only_null(object.version_id.as_deref())?;
     let key = describe::key(&object.key)?;
     let etag = object.e_tag.clone().map(ETagCondition::ETag);
-    let preconditions = conditions::of_delete(etag.as_ref(), object.size, object.last_modified_time.as_ref())?;
+    let preconditions =
+        conditions::of_delete(etag.as_ref(), object.size, object.last_modified_time.as_ref())?;
     delete(catalog, allowed, &key, &preconditions).await.map_err(error::catalog)
 }

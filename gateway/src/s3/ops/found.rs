@@ -38,7 +38,11 @@ pub(super) struct Found {
 }
 
 /// The object as it is, if there is one.
-pub(super) async fn present(catalog: &Catalog, bucket: BucketId, key: &ObjectKey) -> S3Result<Option<Entry>> {
+pub(super) async fn present(
+    catalog: &Catalog,
+    bucket: BucketId,
+    key: &ObjectKey,
+) -> S3Result<Option<Entry>> {
     match catalog.locate(bucket, key).await {
         Ok(located) => Ok(Some(located.entry)),
         Err(CatalogError::NoSuchKey) => Ok(None),
@@ -50,7 +54,11 @@ pub(super) async fn present(catalog: &Catalog, bucket: BucketId, key: &ObjectKey
 ///
 /// # Errors
 /// Everything a GET or HEAD can answer but the bytes: 304, 400, 403, 404, 412, 416.
-pub(super) async fn find(catalog: &Catalog, allowed: &Authorized<GetObject>, asked: Asked<'_>) -> S3Result<Found> {
+pub(super) async fn find(
+    catalog: &Catalog,
+    allowed: &Authorized<GetObject>,
+    asked: Asked<'_>,
+) -> S3Result<Found> {
     describe::only_null(asked.version)?;
     if asked.range.is_some() && asked.part.is_some() {
         let message = "Cannot specify both Range header and partNumber query parameter";
@@ -78,8 +86,12 @@ pub(super) async fn find(catalog: &Catalog, allowed: &Authorized<GetObject>, ask
 }
 
 /// The bytes of one part of a multipart object, the number of parts, and the part's checksums. An object put whole is its only part.
-async fn part(located: &Located, number: i32) -> S3Result<(Range<u64>, Option<i32>, Vec<Checksum>)> {
-    let none = || error::refuse(S3ErrorCode::InvalidPart, "The requested part number is not satisfiable.");
+async fn part(
+    located: &Located,
+    number: i32,
+) -> S3Result<(Range<u64>, Option<i32>, Vec<Checksum>)> {
+    let none =
+        || error::refuse(S3ErrorCode::InvalidPart, "The requested part number is not satisfiable.");
     let number = u32::try_from(number).ok().filter(|number| *number > 0);
     let number = number.ok_or_else(|| S3Error::new(S3ErrorCode::InvalidArgument))?;
     let parts = parts_of(located).await?;
@@ -92,7 +104,12 @@ async fn part(located: &Located, number: i32) -> S3Result<(Range<u64>, Option<i3
     for extent in parts {
         let bytes = from..from + extent.len;
         if extent.part == number {
-            return Ok((bytes, count, extent.checksums));
+            let of_object = located.entry.checksum.map(|(algorithm, _)| algorithm);
+            let told = extent
+                .checksums
+                .into_iter()
+                .filter(|checksum| Some(checksum.algorithm) == of_object);
+            return Ok((bytes, count, told.collect()));
         }
         from = bytes.end;
     }
@@ -127,13 +144,19 @@ macro_rules! output {
     ($kind:ident, $found:expr) => {{
         let found: &$crate::s3::ops::found::Found = $found;
         let (entry, detail) = (&found.located.entry, &found.located.detail);
-        let (sse_customer_algorithm, sse_customer_key_md5) = $crate::s3::customer::echo(&detail.encryption);
+        let (sse_customer_algorithm, sse_customer_key_md5) =
+            $crate::s3::customer::echo(&detail.encryption);
         let headers = detail.headers.clone();
         let range = || $crate::s3::range::content_range(&found.bytes, entry.size);
         let mut output = $kind {
             accept_ranges: Some("bytes".to_owned()),
             cache_control: headers.cache_control,
-            checksum_type: found.checksums.first().map(|checksum| $crate::s3::checksum::type_of(checksum.kind)),
+            // Of the object, even where the value told is a part's: so does S3.
+            checksum_type: found
+                .checksums
+                .first()
+                .and(entry.checksum)
+                .map(|(_, kind)| $crate::s3::checksum::type_of(kind)),
             content_disposition: headers.content_disposition,
             content_encoding: headers.content_encoding,
             content_language: headers.content_language,

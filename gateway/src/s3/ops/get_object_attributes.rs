@@ -2,8 +2,8 @@
 
 use metadata::{Catalog, Located};
 use s3s::dto::{
-    self, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectAttributes, ObjectPart,
-    StorageClass,
+    self, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+    ObjectAttributes, ObjectPart, StorageClass,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
@@ -41,7 +41,9 @@ pub(in crate::s3) async fn run(
         last_modified: Some(describe::stamp(entry.modified)),
         object_parts,
         object_size: wanted.size.then(|| describe::signed(entry.size)),
-        storage_class: wanted.class.then(|| StorageClass::from(describe::class_name(entry.class.as_ref()))),
+        storage_class: wanted
+            .class
+            .then(|| StorageClass::from(describe::class_name(entry.class.as_ref()))),
         ..GetObjectAttributesOutput::default()
     })
 }
@@ -67,22 +69,34 @@ impl Wanted {
                 ObjectAttributes::OBJECT_PARTS => wanted.parts = true,
                 ObjectAttributes::STORAGE_CLASS => wanted.class = true,
                 ObjectAttributes::OBJECT_SIZE => wanted.size = true,
-                _ => return Err(error::refuse(S3ErrorCode::InvalidArgument, "Invalid attribute name specified.")),
+                _ => {
+                    return Err(error::refuse(
+                        S3ErrorCode::InvalidArgument,
+                        "Invalid attribute name specified.",
+                    ));
+                }
             }
         }
         Ok(wanted)
     }
 }
 
-/// The object's checksums, in S3's only place for a composite one without its number of parts.
+/// The object's checksums.
 fn checksums(located: &Located) -> Option<dto::Checksum> {
     let first = located.detail.checksums.first()?;
-    let mut shown = dto::Checksum { checksum_type: Some(checksum::type_of(first.kind)), ..dto::Checksum::default() };
+    let mut shown = dto::Checksum {
+        checksum_type: Some(checksum::type_of(first.kind)),
+        ..dto::Checksum::default()
+    };
     checksum::show!(shown, &located.detail.checksums);
     Some(shown)
 }
 
-async fn parts(located: &Located, marker: i32, limit: i32) -> S3Result<Option<GetObjectAttributesParts>> {
+async fn parts(
+    located: &Located,
+    marker: i32,
+    limit: i32,
+) -> S3Result<Option<GetObjectAttributesParts>> {
     let all = found::parts_of(located).await?;
     if all.is_empty() {
         return Ok(None);
@@ -99,7 +113,10 @@ async fn parts(located: &Located, marker: i32, limit: i32) -> S3Result<Option<Ge
             size: Some(describe::signed(part.len)),
             ..ObjectPart::default()
         };
-        checksum::show!(shown, part.checksums.iter().filter(|checksum| Some(checksum.algorithm) == of_object));
+        checksum::show!(
+            shown,
+            part.checksums.iter().filter(|checksum| Some(checksum.algorithm) == of_object)
+        );
         shown
     });
     Ok(Some(GetObjectAttributesParts {
@@ -118,7 +135,10 @@ mod tests {
 
     #[test]
     fn attributes_come_one_to_a_header_or_all_in_one() {
-        let list = [ObjectAttributes::from_static("ETag, Checksum"), ObjectAttributes::from_static("ObjectSize")];
+        let list = [
+            ObjectAttributes::from_static("ETag, Checksum"),
+            ObjectAttributes::from_static("ObjectSize"),
+        ];
         let wanted = Wanted::read(&list).expect("known");
         assert!(wanted.etag && wanted.checksum && wanted.size && !wanted.parts && !wanted.class);
         assert!(Wanted::read(&[ObjectAttributes::from_static("Colour")]).is_err());

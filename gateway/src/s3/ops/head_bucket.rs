@@ -14,5 +14,8 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let _: Authorized<ListBucket> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    Ok(HeadBucketOutput { bucket_region: Some(settings.region.clone()), ..HeadBucketOutput::default() })
+    Ok(HeadBucketOutput {
+        bucket_region: Some(settings.region.clone()),
+        ..HeadBucketOutput::default()
+    })
 }

@@ -27,10 +27,15 @@ pub(in crate::s3) async fn run(
     }
     let after = input.continuation_token.as_deref().map(listing::read_token).transpose()?;
     let elsewhere = input.bucket_region.as_ref().is_some_and(|region| *region != settings.region);
-    let mut buckets = if elsewhere { Vec::new() } else { catalog.buckets_of(allowed.caller()).await.map_err(error::catalog)? };
+    let mut buckets = if elsewhere {
+        Vec::new()
+    } else {
+        catalog.buckets_of(allowed.caller()).await.map_err(error::catalog)?
+    };
     let prefix = input.prefix.as_deref().unwrap_or_default();
     buckets.retain(|(name, _)| {
-        name.as_str().starts_with(prefix) && after.as_deref().is_none_or(|after| name.as_str() > after)
+        name.as_str().starts_with(prefix)
+            && after.as_deref().is_none_or(|after| name.as_str() > after)
     });
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = buckets.len() > limit;

@@ -41,7 +41,11 @@ pub(in crate::s3) async fn run(
         max_keys: Some(limit),
         is_truncated: Some(page.next.is_some()),
         // Without a delimiter the last key is the marker, and S3 says nothing.
-        next_marker: page.next.as_deref().filter(|_| delimiter.is_some()).map(|next| names.write(next)),
+        next_marker: page
+            .next
+            .as_deref()
+            .filter(|_| delimiter.is_some())
+            .map(|next| names.write(next)),
         contents: Some(contents),
         common_prefixes: Some(names.prefixes(&page.prefixes)),
         delimiter: delimiter.map(|delimiter| names.write(&delimiter)),

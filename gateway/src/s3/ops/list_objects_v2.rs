@@ -5,8 +5,8 @@ use s3s::dto::{ListObjectsV2Input, ListObjectsV2Output};
 use s3s::{S3Request, S3Result};
 
 use crate::s3::authorize::{Authorized, Gate, ListBucket};
-use crate::s3::listing::{self, Names, Owners};
 use crate::s3::error;
+use crate::s3::listing::{self, Names, Owners};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,

@@ -1,7 +1,7 @@
 //! PutObject.
 
-use metadata::records::{Checksum, Detail};
 use metadata::Catalog;
+use metadata::records::{Checksum, Detail};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
@@ -68,7 +68,11 @@ pub(super) fn length(header: Option<i64>, body: Option<&s3s::dto::StreamingBlob>
     }
 }
 
-fn target(allowed: &Authorized<PutObject>, settings: &S3Settings, input: &mut PutObjectInput) -> S3Result<Target> {
+fn target(
+    allowed: &Authorized<PutObject>,
+    settings: &S3Settings,
+    input: &mut PutObjectInput,
+) -> S3Result<Target> {
     later::asked!(input).refuse()?;
     if input.write_offset_bytes.is_some() {
         return Err(error::later("Appending to an object"));
@@ -78,7 +82,8 @@ fn target(allowed: &Authorized<PutObject>, settings: &S3Settings, input: &mut Pu
         input.sse_customer_key.take(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    let (class, geometry) = describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
+    let (class, geometry) =
+        describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Target {
         bucket: allowed.at(),
         key: describe::key(&input.key)?,

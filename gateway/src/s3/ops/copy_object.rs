@@ -1,0 +1,242 @@
+//! CopyObject. Where source and target are coded alike, the bytes are shared and only keys are wrapped anew; else they are read and stored.
+
+use metadata::records::{ChecksumAlgorithm, ChecksumKind, Detail};
+use metadata::{Catalog, CatalogError, Entry, Located};
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective,
+};
+use s3s::{S3ErrorCode, S3Request, S3Result};
+
+use super::source::{self, Source};
+use crate::get::Reader;
+use crate::put::{CustomerKey, Incoming, PutError, Target, Writer};
+use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::{S3Settings, checksum, conditions, customer, describe, error, later};
+
+/// How often a source that is being collected at this moment is looked up anew.
+const ATTEMPTS: usize = 3;
+
+pub(in crate::s3) async fn run(
+    gate: &Gate,
+    catalog: &Catalog,
+    writer: &Writer,
+    reader: &Reader,
+    settings: &S3Settings,
+    mut request: S3Request<CopyObjectInput>,
+) -> S3Result<CopyObjectOutput> {
+    let input = &request.input;
+    let allowed: Authorized<PutObject> =
+        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let fields = source::fields!(request.input);
+    let source = Source::open(gate, &request, fields).await?;
+    let wish = Wish::read(&allowed, settings, request.input)?;
+
+    let (entry, from) = copy(catalog, writer, reader, &source, &allowed, &wish).await?;
+    respond(catalog, &allowed, &wish, &entry, &from).await
+}
+
+/// The copy as the client wants it.
+struct Wish {
+    /// The target but for what it may take over from the source.
+    key: types::ObjectKey,
+    class: (Option<String>, types::GeometryName),
+    customer: Option<CustomerKey>,
+    preconditions: metadata::Preconditions,
+    /// New headers and metadata; `None` takes the source's over.
+    replace: Option<Detail>,
+    redirect: Option<String>,
+    checksum: Option<ChecksumAlgorithm>,
+}
+
+impl Wish {
+    fn read(
+        allowed: &Authorized<PutObject>,
+        settings: &S3Settings,
+        mut input: CopyObjectInput,
+    ) -> S3Result<Self> {
+        later::asked!(input).refuse()?;
+        match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+            None | Some(TaggingDirective::COPY | TaggingDirective::REPLACE) => {}
+            Some(_) => {
+                return Err(error::refuse(
+                    S3ErrorCode::InvalidArgument,
+                    "Unknown tagging directive.",
+                ));
+            }
+        }
+        let replace = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
+            None | Some(MetadataDirective::COPY) => false,
+            Some(MetadataDirective::REPLACE) => true,
+            Some(_) => {
+                return Err(error::refuse(
+                    S3ErrorCode::InvalidArgument,
+                    "Unknown metadata directive.",
+                ));
+            }
+        };
+        let customer = customer::key(
+            input.sse_customer_algorithm.as_deref(),
+            input.sse_customer_key.take(),
+            input.sse_customer_key_md5.as_deref(),
+        )?;
+        let redirect = input.website_redirect_location.clone();
+        let replace = if replace {
+            let headers = describe::keep(describe::content_headers!(input));
+            Some(Detail {
+                headers,
+                user: describe::user_metadata(input.metadata.take())?,
+                ..Detail::default()
+            })
+        } else {
+            None
+        };
+        Ok(Self {
+            key: describe::key(&input.key)?,
+            class: describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?,
+            customer,
+            preconditions: conditions::of_write(
+                input.if_match.as_ref(),
+                input.if_none_match.as_ref(),
+            ),
+            replace,
+            redirect,
+            checksum: input
+                .checksum_algorithm
+                .map(|name| checksum::parse_name(name.as_str()))
+                .transpose()?,
+        })
+    }
+
+    /// Copying an object onto itself must change something.
+    fn changes(&self, from: &Located) -> bool {
+        self.replace.is_some()
+            || self.redirect.is_some()
+            || self.checksum.is_some()
+            || self.class.0 != from.entry.class
+            || self.customer.is_some()
+            || customer::encryption(self.customer.as_ref()) != from.detail.encryption
+    }
+
+    fn target(&self, allowed: &Authorized<PutObject>, from: &Located) -> Target {
+        let mut detail = self.replace.clone().unwrap_or_else(|| from.detail.clone());
+        detail.checksums.clone_from(&from.detail.checksums);
+        detail.encryption = customer::encryption(self.customer.as_ref());
+        // A redirect is never taken over.
+        detail.headers.website_redirect.clone_from(&self.redirect);
+        Target {
+            bucket: allowed.at(),
+            key: self.key.clone(),
+            geometry: self.class.1,
+            class: self.class.0.clone(),
+            owner: allowed.writer(),
+            detail,
+            customer: self.customer.clone(),
+            preconditions: self.preconditions.clone(),
+        }
+    }
+
+    /// Whether the checksum asked for has to be computed from the bytes.
+    fn needs_bytes(&self, from: &Located) -> bool {
+        self.checksum.is_some_and(|wanted| {
+            !from
+                .detail
+                .checksums
+                .iter()
+                .any(|has| has.algorithm == wanted && has.kind == ChecksumKind::FullObject)
+        })
+    }
+}
+
+async fn copy(
+    catalog: &Catalog,
+    writer: &Writer,
+    reader: &Reader,
+    source: &Source,
+    allowed: &Authorized<PutObject>,
+    wish: &Wish,
+) -> S3Result<(Entry, Located)> {
+    let mut attempt = 1;
+    loop {
+        let from = source.locate(catalog).await?;
+        source::check_size(from.entry.size)?;
+        if source.is(allowed, &wish.key) && !wish.changes(&from) {
+            return Err(error::refuse(
+                S3ErrorCode::InvalidRequest,
+                "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
+                 metadata, storage class, website redirect location or encryption attributes.",
+            ));
+        }
+        let target = wish.target(allowed, &from);
+        if from.entry.geometry != target.geometry || wish.needs_bytes(&from) {
+            let entry = restore(reader, writer, source, &from, target, wish).await?;
+            return Ok((entry, from));
+        }
+        match writer.share_object(&from, source.customer(), target).await {
+            Ok(entry) => return Ok((entry, from)),
+            // Deleted between our look and our commit: look again, and find the newer version or none.
+            Err(PutError::Catalog(CatalogError::StreamDying(_))) if attempt < ATTEMPTS => {
+                attempt += 1
+            }
+            Err(failed) => return Err(error::put(failed)),
+        }
+    }
+}
+
+/// Reads the source and stores it anew.
+async fn restore(
+    reader: &Reader,
+    writer: &Writer,
+    source: &Source,
+    from: &Located,
+    mut target: Target,
+    wish: &Wish,
+) -> S3Result<Entry> {
+    let kept = from.detail.checksums.iter().find(|has| has.kind == ChecksumKind::FullObject);
+    let algorithm = wish.checksum.or(kept.map(|has| has.algorithm)).unwrap_or(checksum::DEFAULT);
+    // What the source has of this algorithm must come out again: a check of the whole path for nothing.
+    let known = kept.filter(|has| has.algorithm == algorithm).map(|has| has.value.clone());
+    target.detail.checksums = Vec::new();
+    let (stream, fault) = source::bytes(reader, source, from, 0..from.entry.size).await?;
+    let incoming = Incoming {
+        len: from.entry.size,
+        body: stream,
+        content_md5: None,
+        checksums: vec![(algorithm, known)],
+        trailer: None,
+    };
+    writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))
+}
+
+async fn respond(
+    catalog: &Catalog,
+    allowed: &Authorized<PutObject>,
+    wish: &Wish,
+    entry: &Entry,
+    from: &Located,
+) -> S3Result<CopyObjectOutput> {
+    let mut result = CopyObjectResult {
+        e_tag: Some(describe::etag(&entry.etag)),
+        last_modified: Some(describe::stamp(entry.modified)),
+        checksum_type: entry.checksum.map(|(_, kind)| checksum::type_of(kind)),
+        ..CopyObjectResult::default()
+    };
+    let now = catalog
+        .locate(allowed.id(), &wish.key)
+        .await
+        .ok()
+        .filter(|now| now.entry.manifest == entry.manifest);
+    if let Some(now) = now {
+        checksum::show!(result, &now.detail.checksums);
+    } else if from.entry.checksum == entry.checksum {
+        // Replaced meanwhile; the source's checksum is the copy's.
+        checksum::show!(result, &from.detail.checksums);
+    }
+    let (sse_customer_algorithm, sse_customer_key_md5) =
+        customer::echo(&customer::encryption(wish.customer.as_ref()));
+    Ok(CopyObjectOutput {
+        copy_object_result: Some(result),
+        sse_customer_algorithm,
+        sse_customer_key_md5,
+        ..CopyObjectOutput::default()
+    })
+}

@@ -1,0 +1,80 @@
+//! CreateMultipartUpload.
+
+use metadata::Catalog;
+use metadata::records::{Detail, Upload};
+use s3s::dto::{self, ChecksumType, CreateMultipartUploadInput, CreateMultipartUploadOutput};
+use s3s::{S3Request, S3Result};
+use types::Timestamp;
+
+use crate::put::Writer;
+use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::{S3Settings, checksum, customer, describe, error, later};
+
+pub(in crate::s3) async fn run(
+    gate: &Gate,
+    catalog: &Catalog,
+    writer: &Writer,
+    settings: &S3Settings,
+    request: S3Request<CreateMultipartUploadInput>,
+) -> S3Result<CreateMultipartUploadOutput> {
+    let input = &request.input;
+    let allowed: Authorized<PutObject> =
+        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let mut input = request.input;
+    let key = describe::key(&input.key)?;
+    let upload = upload(&allowed, settings, writer.clock.now(), &mut input)?;
+    let id = catalog.create_upload(&allowed.at(), &key, &upload).await.map_err(error::catalog)?;
+
+    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
+    let kind = |full| {
+        ChecksumType::from_static(if full {
+            ChecksumType::FULL_OBJECT
+        } else {
+            ChecksumType::COMPOSITE
+        })
+    };
+    Ok(CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        checksum_algorithm: upload
+            .checksum
+            .map(|(algorithm, _)| dto::ChecksumAlgorithm::from_static(checksum::name(algorithm))),
+        checksum_type: upload.checksum.map(|(_, full)| kind(full)),
+        key: Some(input.key),
+        sse_customer_algorithm,
+        sse_customer_key_md5,
+        upload_id: Some(id.to_string()),
+        ..CreateMultipartUploadOutput::default()
+    })
+}
+
+fn upload(
+    allowed: &Authorized<PutObject>,
+    settings: &S3Settings,
+    initiated: Timestamp,
+    input: &mut CreateMultipartUploadInput,
+) -> S3Result<Upload> {
+    later::asked!(input).refuse()?;
+    let customer = customer::key(
+        input.sse_customer_algorithm.as_deref(),
+        input.sse_customer_key.take(),
+        input.sse_customer_key_md5.as_deref(),
+    )?;
+    let (class, geometry) =
+        describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
+    Ok(Upload {
+        initiated,
+        owner: allowed.writer(),
+        geometry,
+        class,
+        detail: Detail {
+            headers: describe::keep(describe::content_headers!(input)),
+            user: describe::user_metadata(input.metadata.take())?,
+            checksums: Vec::new(),
+            encryption: customer::encryption(customer.as_ref()),
+        },
+        checksum: checksum::announced(
+            input.checksum_algorithm.as_ref(),
+            input.checksum_type.as_ref(),
+        )?,
+    })
+}

@@ -1,0 +1,121 @@
+//! The source of a copy: which object, whether the caller may read it, whether it is the one they mean.
+
+use std::ops::Range;
+
+use metadata::{Catalog, Located};
+use s3s::dto::{self, CopySource, ETagCondition};
+use s3s::{S3ErrorCode, S3Request, S3Result};
+use types::ObjectKey;
+
+use crate::get::Reader;
+use crate::put::{self, CustomerKey, PUT_MAX};
+use crate::s3::authorize::{Authorized, Gate, GetObject};
+use crate::s3::body::{self, Fault};
+use crate::s3::conditions::ReadConditions;
+use crate::s3::{customer, describe, error};
+
+/// What CopyObject and UploadPartCopy say of their source.
+pub(super) struct Source {
+    allowed: Authorized<GetObject>,
+    key: ObjectKey,
+    conditions: ReadConditions,
+    customer: Option<CustomerKey>,
+}
+
+/// The fields of a request that speak of its source.
+pub(super) struct Fields {
+    pub(super) source: CopySource,
+    pub(super) expected_owner: Option<String>,
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<dto::Timestamp>,
+    pub(super) if_unmodified_since: Option<dto::Timestamp>,
+    pub(super) algorithm: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) key_md5: Option<String>,
+}
+
+/// Takes [`Fields`] out of a CopyObject or UploadPartCopy.
+macro_rules! fields {
+    ($input:expr) => {
+        $crate::s3::ops::source::Fields {
+            source: $input.copy_source.clone(),
+            expected_owner: $input.expected_source_bucket_owner.take(),
+            if_match: $input.copy_source_if_match.take(),
+            if_none_match: $input.copy_source_if_none_match.take(),
+            if_modified_since: $input.copy_source_if_modified_since.take(),
+            if_unmodified_since: $input.copy_source_if_unmodified_since.take(),
+            algorithm: $input.copy_source_sse_customer_algorithm.take(),
+            key: $input.copy_source_sse_customer_key.take(),
+            key_md5: $input.copy_source_sse_customer_key_md5.take(),
+        }
+    };
+}
+pub(super) use fields;
+
+impl Source {
+    /// Reads the fields and asks whether the caller may read the source's bucket.
+    pub(super) async fn open<T>(
+        gate: &Gate,
+        request: &S3Request<T>,
+        fields: Fields,
+    ) -> S3Result<Self> {
+        let CopySource::Bucket { bucket, key, version_id } = fields.source else {
+            return Err(error::later("Copying from an access point"));
+        };
+        describe::only_null(version_id.as_deref())?;
+        let customer =
+            customer::key(fields.algorithm.as_deref(), fields.key, fields.key_md5.as_deref())?;
+        let conditions = ReadConditions {
+            if_match: fields.if_match,
+            if_none_match: fields.if_none_match,
+            if_modified_since: fields.if_modified_since,
+            if_unmodified_since: fields.if_unmodified_since,
+        };
+        let allowed = gate.bucket(request, &bucket, fields.expected_owner.as_deref()).await?;
+        Ok(Self { allowed, key: describe::key(&key)?, conditions, customer })
+    }
+
+    /// The source as it is now, if it is the one the client means and the key they brought opens it.
+    pub(super) async fn locate(&self, catalog: &Catalog) -> S3Result<Located> {
+        let located = catalog.locate(self.allowed.id(), &self.key).await.map_err(error::catalog)?;
+        customer::check(&located.detail.encryption, self.customer.as_ref())?;
+        self.conditions.check_source(&located.entry)?;
+        Ok(located)
+    }
+
+    /// Whether `key` of the bucket that `target` may write to is this very object.
+    pub(super) fn is<A>(&self, target: &Authorized<A>, key: &ObjectKey) -> bool {
+        self.allowed.id() == target.id() && self.key == *key
+    }
+
+    /// The customer's key of the source.
+    pub(super) fn customer(&self) -> Option<&CustomerKey> {
+        self.customer.as_ref()
+    }
+}
+
+/// The source's bytes on their way to being stored anew. Nothing is read of an empty range.
+pub(super) async fn bytes(
+    reader: &Reader,
+    source: &Source,
+    from: &Located,
+    range: Range<u64>,
+) -> S3Result<(put::Body, Fault)> {
+    if range.is_empty() {
+        return Ok(body::receive(None));
+    }
+    let opened = reader.open(from, range, source.customer()).await;
+    Ok(body::resend(opened.map_err(error::get)?))
+}
+
+/// S3 copies no more than 5 GiB in one request.
+pub(super) fn check_size(bytes: u64) -> S3Result<()> {
+    if bytes <= PUT_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_MAX}"
+    );
+    Err(error::refuse(S3ErrorCode::InvalidRequest, message))
+}
