@@ -40,6 +40,7 @@ SHIFTS_MAX = 2000
 CONTENT = memoryview(b"")
 
 TIMEOUT = 60.0  # seconds without progress until a request has failed
+START_MAX = 120.0  # seconds for all clients to sign their requests
 SETTLE_MAX = 10.0  # seconds to wait for a server's background work after a workload
 SETTLED_BELOW = 0.03  # CPU seconds in half a second that count as idle
 READ_BUFFER = 512 * KIB
@@ -247,15 +248,23 @@ def comparer(expected):
     return sink
 
 
+HELD = threading.local()
+
+
 def call(target, method, path, query=(), body=None):
-    """One request on a connection of its own; the answer's body."""
-    connection, text = Connection(target), bytearray()
-    try:
-        length = len(body) if body is not None else (0 if method == "PUT" else None)
-        connection.request(target.head(method, path, query, length=length), body, lambda _, piece: text.extend(piece))
-        return bytes(text)
-    finally:
-        connection.close()
+    """One request outside of any measurement, on this thread's connection to the target; the answer's body."""
+    connection, text = HELD.__dict__.setdefault(target.name, Connection(target)), bytearray()
+    length = len(body) if body is not None else (0 if method == "PUT" else None)
+    # A server may have closed a connection that idled; once more on a new one does no harm.
+    for last in (connection.socket is None, True):
+        text.clear()
+        try:
+            connection.request(target.head(method, path, query, length=length), body, lambda _, piece: text.extend(piece))
+            break
+        except Failed as failure:
+            if last:
+                raise Failed(f"{method} {path}: {failure}") from failure
+    return bytes(text)
 
 
 # --- one client ---------------------------------------------------------------------------------------
@@ -308,6 +317,7 @@ def sink_of(load, expected, seen):
         text = bytearray()
 
         def end():
+            seen["checked"] += 1
             if text.count(b"<Key>") != LISTED:
                 raise Failed("WRONG LIST")
 
@@ -320,11 +330,11 @@ def sink_of(load, expected, seen):
 
 def client_main(job, client, barrier, pipe):
     """A client process: prepares its requests, waits for the others, runs until the time is over, reports."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     supply, connection, load = steps(job, client), Connection(job.target), job.workload
     step = next(supply)  # signs everything
     latencies, bad, seen, payload, number = array.array("d"), {}, {"checked": 0}, 0, 0
-    barrier.wait()
+    barrier.wait(START_MAX)
     used = resource.getrusage(resource.RUSAGE_SELF)
     begin = now = time.monotonic()
     while now - begin < job.seconds:
@@ -435,9 +445,12 @@ def measure(job):
     memory = PeakMemory(job.target)
     memory.start()
     before = cpu_by_process(job.target)
-    barrier.wait()
-    begin = time.monotonic()
-    reports = [pipe.recv() for pipe in pipes]
+    try:
+        barrier.wait(START_MAX)
+        begin = time.monotonic()
+        reports = [pipe.recv() for pipe in pipes]
+    except (threading.BrokenBarrierError, EOFError) as error:
+        raise Failed("a client process died") from error
     for process in clients:
         process.join()
     settle(job.target)

@@ -19,6 +19,10 @@ use clap::{Parser, Subcommand};
 use crate::error::CliError;
 use crate::output::Output;
 
+/// Request bodies are large, short-lived buffers. The system's allocator gives each back to the kernel, which zeroes it again for the next.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const EXAMPLES: &str = "\
 Examples:
   drystone up --data ~/drystone                     a whole installation on this machine

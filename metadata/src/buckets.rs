@@ -73,6 +73,8 @@ impl Catalog {
     /// the row with `get_shared`, either committed before the mark or fails), look for objects in a fresh snapshot, then delete or unmark.
     /// Uploads under way do not keep a bucket; they are released with it.
     ///
+    /// Once marked it goes to its end even if the caller stops waiting: nobody else may decide about the mark.
+    ///
     /// # Errors
     /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketNotEmpty`], [`CatalogError::BucketBusy`] while another deletion looks.
     pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), CatalogError> {
@@ -80,13 +82,54 @@ impl Catalog {
         if self.bucket_has_objects(seen.id).await? {
             return Err(CatalogError::BucketNotEmpty(name.clone()));
         }
+        let (this, name) = (self.clone(), name.clone());
+        let deleting = tokio::spawn(async move { this.mark_and_delete(&name, &seen).await });
+        deleting.await.unwrap_or_else(|stopped| {
+            Err(CatalogError::Corrupt(format!("a bucket's deletion stopped half-way: {stopped}")))
+        })
+    }
+
+    async fn mark_and_delete(&self, name: &BucketName, seen: &Bucket) -> Result<(), CatalogError> {
         self.mark_bucket(name, seen.id, BucketState::Open, BucketState::Deleting).await?;
-        match self.bucket_has_objects(seen.id).await {
-            Ok(false) => self.finish_bucket(name, &seen).await,
-            found => {
-                self.mark_bucket(name, seen.id, BucketState::Deleting, BucketState::Open).await?;
-                found?;
-                Err(CatalogError::BucketNotEmpty(name.clone()))
+        let deleted = self.delete_if_empty(name, seen).await;
+        if deleted.is_err() {
+            self.mark_bucket(name, seen.id, BucketState::Deleting, BucketState::Open).await?;
+        }
+        deleted
+    }
+
+    /// Deletes a marked bucket.
+    async fn delete_if_empty(&self, name: &BucketName, bucket: &Bucket) -> Result<(), CatalogError> {
+        if self.bucket_has_objects(bucket.id).await? {
+            return Err(CatalogError::BucketNotEmpty(name.clone()));
+        }
+        self.abort_uploads(bucket.id).await?;
+        kv::transact(&*self.kv, |tx| async move {
+            match BUCKETS.get_for_update(&tx, name).await? {
+                Some(present) if present.id == bucket.id && present.state == BucketState::Deleting => {
+                    BUCKETS.delete(&tx, name);
+                    BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
+                    Ok(())
+                }
+                _ => Err(CatalogError::NoSuchBucket(name.clone())),
+            }
+        })
+        .await
+    }
+
+    /// Aborts all uploads of a marked bucket, in which none can begin.
+    async fn abort_uploads(&self, id: BucketId) -> Result<(), CatalogError> {
+        loop {
+            let left = kv::transact(&*self.kv, |tx| async move {
+                let uploads = UPLOADS.scan(&tx, KeyPrefix::of(&id), UPLOADS_PER_STEP).await?;
+                for (at, _) in &uploads {
+                    self.abort(&tx, at).await?;
+                }
+                Ok::<_, CatalogError>(uploads.len() == UPLOADS_PER_STEP)
+            })
+            .await?;
+            if !left {
+                return Ok(());
             }
         }
     }
@@ -128,33 +171,7 @@ impl Catalog {
         })
         .await
     }
-
-    async fn finish_bucket(&self, name: &BucketName, bucket: &Bucket) -> Result<(), CatalogError> {
-        for _ in 0..UPLOAD_ROUNDS {
-            let snap = self.kv.snapshot().await?;
-            let uploads = UPLOADS.scan(&snap, KeyPrefix::of(&bucket.id), UPLOADS_PER_STEP).await?;
-            for ((_, key, manifest), _) in &uploads {
-                self.abort_upload_of(bucket.id, key, *manifest).await?;
-            }
-            if uploads.len() < UPLOADS_PER_STEP {
-                break;
-            }
-        }
-        kv::transact(&*self.kv, |tx| async move {
-            match BUCKETS.get_for_update(&tx, name).await? {
-                Some(present) if present.id == bucket.id => {
-                    BUCKETS.delete(&tx, name);
-                    BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
-                    Ok(())
-                }
-                _ => Err(CatalogError::NoSuchBucket(name.clone())),
-            }
-        })
-        .await
-    }
 }
 
-/// Uploads released in one step of a bucket's deletion.
+/// Uploads aborted in one transaction of a bucket's deletion.
 const UPLOADS_PER_STEP: usize = 100;
-/// No new upload can begin in a marked bucket, so this bound is only a guard against a loop that never ends.
-const UPLOAD_ROUNDS: usize = 100_000;

@@ -13,9 +13,19 @@ use crate::records::{
     StreamState,
 };
 use crate::schema::{
-    BUCKETS, DEGRADED, DETAILS, EXTENTS, INLINE, OBJECTS, REFERENCES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS,
+    BUCKETS, DEGRADED, DETAILS, EXTENTS, INLINE, OBJECTS, REFERENCES, RELEASES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, WRAPS,
 };
+use crate::stage::too_late;
 use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE};
+
+/// Bytes of a page of extents; a value may have `kv::VALUE_MAX`.
+const PAGE_BYTES: usize = 80_000;
+/// Bytes of an extent at most, its checksums apart.
+const EXTENT_BYTES: usize = 46;
+/// Bytes of a checksum at most, its value apart.
+const CHECKSUM_BYTES: usize = 9;
+
+const _: () = assert!(PAGE_BYTES < kv::VALUE_MAX);
 
 /// A new version of a key, ready to be made visible.
 #[derive(Clone, Debug)]
@@ -70,16 +80,16 @@ pub struct Inline {
     pub cipher: bytes::Bytes,
 }
 
-/// The last rows of a stream that has just been stored.
+/// Rows of a stream that has just been stored.
 #[derive(Clone, Debug)]
 pub struct StreamCommit {
     /// Its id.
     pub id: StreamId,
-    /// Its row, `Whole`.
+    /// Its row: `Whole`, or `Writing` if more segments follow. Its `segments` counts those known after this commit.
     pub row: StreamRow,
     /// Index of the first of `segments`; the ones before were committed on the way.
     pub first: u32,
-    /// Its remaining segments.
+    /// Its remaining segments: about thirty at most, or the rows do not fit one transaction.
     pub segments: Vec<SegmentRow>,
 }
 
@@ -144,17 +154,38 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::NoSuchBucket`] or [`CatalogError::BucketBusy`] if the bucket went away meanwhile; [`CatalogError::PreconditionFailed`],
     /// [`CatalogError::NoSuchKey`]; [`CatalogError::SessionEnded`]; [`CatalogError::StreamDying`] if a shared stream is being collected.
-    pub async fn commit_object(&self, session: SessionId, new: &NewObject) -> Result<Entry, CatalogError> {
-        kv::transact(&*self.kv, |tx| async move {
+    pub async fn commit_object(
+        &self,
+        session: SessionId,
+        new: &NewObject,
+    ) -> Result<Entry, CatalogError> {
+        let staged = self.stage(session, new).await?;
+        let committed = kv::transact(&*self.kv, |tx| async move {
             self.check_session(&tx, session).await?;
-            let entry = self.write_object(&tx, new).await?;
-            Ok(entry)
+            self.write_object(&tx, new, staged).await
         })
-        .await
+        .await;
+        match committed {
+            Ok((entry, replaced)) => {
+                self.forget_wraps(replaced.as_ref()).await;
+                Ok(entry)
+            }
+            Err(refused) => {
+                if staged {
+                    self.give_up_staged(new.manifest).await;
+                }
+                Err(refused)
+            }
+        }
     }
 
-    /// Checks and writes everything of `new` but its session. Used by PUT, copy and Complete.
-    pub(crate) async fn write_object(&self, tx: &Tx, new: &NewObject) -> Result<Entry, CatalogError> {
+    /// Checks and writes everything of `new` but its session; the new entry and the one it replaced.
+    async fn write_object(
+        &self,
+        tx: &Tx,
+        new: &NewObject,
+        staged: bool,
+    ) -> Result<(Entry, Option<Entry>), CatalogError> {
         check_bucket(tx, &new.bucket).await?;
         let at = (new.bucket.1, new.key.clone());
         let present = OBJECTS.get_for_update(tx, &at).await?;
@@ -168,16 +199,7 @@ impl Catalog {
                 Body::Inline
             }
             NewBody::Extents { extents, streams } => {
-                for stream in streams {
-                    write_stream(tx, stream)?;
-                }
-                for (extent, wrap) in extents {
-                    if !streams.iter().any(|stream| stream.id == extent.stream) {
-                        check_whole(tx, extent.stream).await?;
-                    }
-                    refer(tx, new.manifest, extent.part, extent.stream, wrap).await?;
-                }
-                Body::Extents { pages: write_extents(tx, new.manifest, extents.iter().map(|(extent, _)| extent))? }
+                write_extents(tx, new.manifest, extents, streams, staged).await?
             }
         };
         DETAILS.put(tx, &new.manifest, &new.detail);
@@ -197,7 +219,7 @@ impl Catalog {
             self.release(tx, replaced).await?;
         }
         OBJECTS.put(tx, &at, &entry);
-        Ok(entry)
+        Ok((entry, present))
     }
 
     /// Deletes the current version of a key; what was deleted, if anything was there.
@@ -211,7 +233,7 @@ impl Catalog {
         preconditions: &Preconditions,
     ) -> Result<Option<Entry>, CatalogError> {
         let at = &(bucket.1, key.clone());
-        kv::transact(&*self.kv, |tx| async move {
+        let deleted = kv::transact(&*self.kv, |tx| async move {
             check_bucket(&tx, bucket).await?;
             let present = OBJECTS.get_for_update(&tx, at).await?;
             preconditions.check(present.as_ref())?;
@@ -219,19 +241,26 @@ impl Catalog {
                 OBJECTS.delete(&tx, at);
                 self.release(&tx, entry).await?;
             }
-            Ok(present)
+            Ok::<_, CatalogError>(present)
         })
-        .await
+        .await?;
+        self.forget_wraps(deleted.as_ref()).await;
+        Ok(deleted)
     }
 
     /// Commits rows of a long stream on the way, before its end is known. Nothing refers to them yet.
     ///
     /// # Errors
-    /// [`CatalogError::SessionEnded`].
-    pub async fn commit_segments(&self, session: SessionId, rows: &StreamCommit) -> Result<(), CatalogError> {
+    /// [`CatalogError::SessionEnded`]; [`CatalogError::StreamDying`] if the stream was given up; [`CatalogError::Corrupt`] if the rows
+    /// do not follow those before them.
+    pub async fn commit_segments(
+        &self,
+        session: SessionId,
+        rows: &StreamCommit,
+    ) -> Result<(), CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
             self.check_session(&tx, session).await?;
-            write_stream(&tx, rows)
+            write_stream(&tx, rows, StreamState::Writing).await
         })
         .await
     }
@@ -242,19 +271,52 @@ impl Catalog {
         Timestamp(self.now().0.max(floor))
     }
 
-    /// Takes the wraps of `entry` away at once and leaves the rest of it to collect.
+    /// Takes the wraps of `entry` away at once and leaves the rest of it to collect. Of very many wraps, some are left to
+    /// [`Self::forget_wraps`].
     pub(crate) async fn release(&self, tx: &Tx, entry: &Entry) -> Result<(), CatalogError> {
-        let wraps = WRAPS.scan(tx, KeyPrefix::of(&entry.manifest), usize::MAX).await?;
-        for (key, _) in wraps {
-            WRAPS.delete(tx, &key);
-        }
+        drop_wraps(tx, entry.manifest).await?;
         DETAILS.delete(tx, &entry.manifest);
         match entry.body {
             Body::Inline => INLINE.delete(tx, &entry.manifest),
-            Body::Extents { pages } => self.put_release(tx, entry.manifest, &Release::Version { pages })?,
+            Body::Extents { pages } => {
+                self.put_release(tx, entry.manifest, &Release::Version { pages });
+            }
         }
         Ok(())
     }
+
+    /// Takes away, before the client is answered, the wraps of a released version that were too many for the commit.
+    pub(crate) async fn forget_wraps(&self, released: Option<&Entry>) {
+        let Some(Entry { manifest, body: Body::Extents { pages }, .. }) = released else { return };
+        if *pages as usize * EXTENTS_PER_PAGE < WRAPS_AT_ONCE {
+            return;
+        }
+        loop {
+            let left = kv::transact(&*self.kv, |tx| async move {
+                Ok::<_, CatalogError>(drop_wraps(&tx, *manifest).await? == WRAPS_AT_ONCE)
+            })
+            .await;
+            match left {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    return tracing::warn!(%manifest, %error, "the rest of the wraps is left to collect");
+                }
+            }
+        }
+    }
+}
+
+/// Wraps deleted in one transaction.
+const WRAPS_AT_ONCE: usize = 1_000;
+
+/// Deletes wraps of a manifest; how many.
+async fn drop_wraps(tx: &Tx, manifest: ManifestId) -> Result<usize, CatalogError> {
+    let wraps = WRAPS.scan(tx, KeyPrefix::of(&manifest), WRAPS_AT_ONCE).await?;
+    for (key, _) in &wraps {
+        WRAPS.delete(tx, key);
+    }
+    Ok(wraps.len())
 }
 
 /// The bucket must still be the one the request began with, and stay open until the commit.
@@ -267,11 +329,30 @@ pub(crate) async fn check_bucket(tx: &Tx, (name, id): &(BucketName, BucketId)) -
     }
 }
 
-/// A stream that gains a reference must be whole, and stay so until the commit.
-pub(crate) async fn check_whole(tx: &Tx, stream: StreamId) -> Result<StreamRow, CatalogError> {
+/// A stream that gains a reference must be whole and stay so until the commit, and the extent must lie inside it.
+pub(crate) async fn check_whole(
+    tx: &Tx,
+    stream: StreamId,
+    offset: u64,
+    len: u64,
+) -> Result<(), CatalogError> {
     match STREAMS.get_shared(tx, &stream).await? {
-        Some(row) if row.state == StreamState::Whole => Ok(row),
+        Some(row) if row.state == StreamState::Whole => check_inside(stream, &row, offset, len),
         _ => Err(CatalogError::StreamDying(stream)),
+    }
+}
+
+/// An extent must lie inside its stream.
+pub(crate) fn check_inside(
+    stream: StreamId,
+    row: &StreamRow,
+    offset: u64,
+    len: u64,
+) -> Result<(), CatalogError> {
+    if offset.checked_add(len).is_some_and(|end| end <= row.len) {
+        Ok(())
+    } else {
+        Err(CatalogError::Corrupt(format!("an extent would reach beyond stream {stream}")))
     }
 }
 
@@ -290,26 +371,103 @@ pub(crate) async fn refer(
     Ok(())
 }
 
-/// Writes the pages of a manifest; how many there are.
-pub(crate) fn write_extents<'a>(
+/// Writes the streams that a version brings along, and its extents unless they are staged already.
+async fn write_extents(
     tx: &Tx,
     manifest: ManifestId,
-    extents: impl Iterator<Item = &'a Extent>,
-) -> Result<u32, CatalogError> {
-    let extents: Vec<&Extent> = extents.collect();
-    let mut pages = 0;
-    for page in extents.chunks(EXTENTS_PER_PAGE) {
-        let page: Vec<Extent> = page.iter().map(|extent| (*extent).clone()).collect();
-        EXTENTS.put(tx, &(manifest, pages), &page);
-        pages += 1;
+    extents: &[(Extent, WrappedKey)],
+    streams: &[StreamCommit],
+    staged: bool,
+) -> Result<Body, CatalogError> {
+    for stream in streams {
+        write_stream(tx, stream, StreamState::Whole).await?;
     }
-    Ok(pages)
+    let pages = paged(extents, |(extent, _)| extent);
+    if staged {
+        let at = (manifest, Release::STAGED);
+        RELEASES.get_for_update(tx, &at).await?.ok_or_else(|| too_late(extents))?;
+        RELEASES.delete(tx, &at);
+    } else {
+        for (number, page) in (0..).zip(&pages) {
+            refer_page(tx, manifest, number, page, streams).await?;
+        }
+    }
+    Ok(Body::Extents { pages: count(&pages) })
 }
 
-pub(crate) fn write_stream(tx: &Tx, commit: &StreamCommit) -> Result<(), CatalogError> {
-    STREAMS.put(tx, &commit.id, &commit.row);
+/// Writes one page of a manifest, with a reference and a wrap for each extent.
+pub(crate) async fn refer_page(
+    tx: &Tx,
+    manifest: ManifestId,
+    number: u32,
+    page: &[(Extent, WrappedKey)],
+    brought: &[StreamCommit],
+) -> Result<(), CatalogError> {
+    for (extent, wrap) in page {
+        let Extent { stream, offset, len, part, .. } = *extent;
+        match brought.iter().find(|commit| commit.id == stream) {
+            Some(commit) => check_inside(stream, &commit.row, offset, len)?,
+            None => check_whole(tx, stream, offset, len).await?,
+        }
+        refer(tx, manifest, part, stream, wrap).await?;
+    }
+    let extents = page.iter().map(|(extent, _)| extent.clone()).collect();
+    EXTENTS.put(tx, &(manifest, number), &extents);
+    Ok(())
+}
+
+/// Cuts a list of extents into the pages of its manifest.
+pub(crate) fn paged<T>(items: &[T], extent: impl Fn(&T) -> &Extent) -> Vec<&[T]> {
+    let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let checksums = &extent(item).checksums;
+        let size = EXTENT_BYTES
+            + checksums.iter().map(|sum| CHECKSUM_BYTES + sum.value.len()).sum::<usize>();
+        if at > start && (at - start == EXTENTS_PER_PAGE || bytes + size > PAGE_BYTES) {
+            pages.push(&items[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if start < items.len() {
+        pages.push(&items[start..]);
+    }
+    pages
+}
+
+/// How many pages there are.
+pub(crate) fn count<T>(pages: &[T]) -> u32 {
+    u32::try_from(pages.len()).unwrap_or(u32::MAX)
+}
+
+/// Writes the next rows of a stream, which is in `state` afterwards. They must follow those before them without a gap.
+pub(crate) async fn write_stream(
+    tx: &Tx,
+    commit: &StreamCommit,
+    state: StreamState,
+) -> Result<(), CatalogError> {
+    let id = commit.id;
+    let before = STREAMS.get_for_update(tx, &id).await?;
+    let known = match &before {
+        None if commit.first == 0 => 0,
+        Some(row) if row.state == StreamState::Writing => row.segments,
+        // It was given up meanwhile.
+        _ => return Err(CatalogError::StreamDying(id)),
+    };
+    let follows = known == commit.first
+        && commit.row.state == state
+        && u64::from(commit.first) + commit.segments.len() as u64 == u64::from(commit.row.segments);
+    if !follows {
+        return Err(CatalogError::Corrupt(format!("rows of stream {id} would leave a gap")));
+    }
+    STREAMS.put(tx, &id, &commit.row);
+    match state {
+        StreamState::Writing => UNFINISHED.put(tx, &id, &()),
+        _ if before.is_some() => UNFINISHED.delete(tx, &id),
+        _ => {}
+    }
     for (index, segment) in (commit.first..).zip(&commit.segments) {
-        let id = SegmentId { stream: commit.id, index };
+        let id = SegmentId { stream: id, index };
         SEGMENTS.put(tx, &id, segment);
         SEGMENTS_OF_GROUP.put(tx, &(segment.group, id), &());
         if !segment.missed.is_empty() {
@@ -319,7 +477,7 @@ pub(crate) fn write_stream(tx: &Tx, commit: &StreamCommit) -> Result<(), Catalog
     Ok(())
 }
 
-/// Which checksum a listing names: the first that is not the MD5 the entity tag shows anyway.
-fn listed_checksum(detail: &Detail) -> Option<(ChecksumAlgorithm, ChecksumKind)> {
+/// Which checksum a listing names: the first.
+pub(crate) fn listed_checksum(detail: &Detail) -> Option<(ChecksumAlgorithm, ChecksumKind)> {
     detail.checksums.first().map(|checksum| (checksum.algorithm, checksum.kind))
 }

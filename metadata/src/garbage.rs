@@ -4,20 +4,25 @@
 //! release (manifest) → references dropped → check (stream, after the read grace) → dying → drops (node, shard) → gone
 //! ```
 //!
-//! A stream is freed in two phases, because no engine is asked to see phantoms: collect marks it `Dying` and commits (a copy that
-//! wants to refer to it reads the row with `get_shared` and fails from then on), looks for references in a fresh snapshot, then frees or unmarks.
+//! A stream is freed in two phases, because no engine is asked to see phantoms. Collect marks it `Dying` and commits: whoever wants to refer
+//! to it reads the row with `get_shared` and fails from then on. Every further step reads the row for update, finds it still `Dying` and
+//! looks for references in its own, later snapshot; it frees a little if there is none, or unmarks. The check row goes with the last step, so a
+//! crash between any two leaves it behind and the next collect goes on where this one stopped.
 
-use kv::{KeyPrefix, Tx};
+use kv::{KeyPrefix, Span, TRANSACTION_MAX, Tx};
 use serde::{Deserialize, Serialize};
-use types::{ManifestId, NodeId, SessionId, ShardId, Slot, StreamId};
+use types::geometry::GEOMETRIES;
+use types::{ManifestId, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp};
 
-use crate::records::{StreamRow, StreamState};
+use crate::records::{SegmentRow, StreamRow, StreamState};
 use crate::schema::{
-    CHECKS, DEGRADED, DROPS, EXTENTS, GROUPS, PARTS, REFERENCES, RELEASES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS,
+    CHECKS, DEGRADED, DROPS, EXTENTS, GROUPS, PARTS, REFERENCES, RELEASES, SEGMENTS,
+    SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, WRAPS,
 };
+use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
 
-/// What is left of a manifest that lost its version or upload.
+/// What is left of a manifest that lost its version or upload, or never got a version.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Release {
     /// A version was deleted or replaced: drop the references of its extents.
@@ -32,15 +37,26 @@ pub enum Release {
         /// The chosen part numbers, ascending.
         chosen: Vec<u32>,
     },
+    /// A version with many extents is being written ahead of its commit, which takes this row away (see `crate::stage`).
+    Staged {
+        /// When the commit has not come by then, it never will: what is there is released as a `Version`.
+        until: Timestamp,
+        /// Pages of extents, once all are written.
+        pages: u32,
+    },
 }
 
 impl Release {
+    /// The tag of [`Self::Staged`].
+    pub(crate) const STAGED: u8 = 3;
+
     /// Keeps the releases of one manifest apart: a completed upload's object may be deleted before its part rows are forgotten.
     fn tag(&self) -> u8 {
         match self {
             Self::Version { .. } => 0,
             Self::Aborted => 1,
             Self::Completed { .. } => 2,
+            Self::Staged { .. } => Self::STAGED,
         }
     }
 }
@@ -50,10 +66,39 @@ const STEP: usize = 200;
 /// Check rows are spread over this many prefixes.
 const CHECK_SPREAD: u8 = 16;
 
+/// Segments freed in one transaction. Each turns into a drop for each slot, or two where a slot is changing hands.
+const SEGMENTS_PER_STEP: usize = 32;
+/// Bytes of a drop row, key and value, rounded up.
+const DROP_BYTES: usize = 80;
+
+const _: () = {
+    let mut at = 0;
+    while at < GEOMETRIES.len() {
+        assert!(SEGMENTS_PER_STEP * GEOMETRIES[at].n * 2 * DROP_BYTES < TRANSACTION_MAX / 2);
+        at += 1;
+    }
+};
+
+/// Garbage is counted up to this many rows of a kind; more is just "many".
+const GARBAGE_COUNTED: usize = 10_000;
+
+/// A row of [`CHECKS`].
+type CheckKey = (u8, Timestamp, StreamId);
+
+/// How much garbage waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GarbageLeft {
+    /// Manifests to release.
+    pub releases: usize,
+    /// Streams to look at.
+    pub checks: usize,
+    /// Shards that nodes have still to drop.
+    pub drops: usize,
+}
+
 impl Catalog {
-    pub(crate) fn put_release(&self, tx: &Tx, manifest: ManifestId, release: &Release) -> Result<(), CatalogError> {
+    pub(crate) fn put_release(&self, tx: &Tx, manifest: ManifestId, release: &Release) {
         RELEASES.put(tx, &(manifest, release.tag()), release);
-        Ok(())
     }
 
     /// Works off releases; how many there were. Call until it answers 0.
@@ -61,27 +106,43 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn collect_releases(&self) -> Result<usize, CatalogError> {
-        let snap = self.kv.snapshot().await?;
-        let releases = RELEASES.scan(&snap, KeyPrefix::new(), STEP).await?;
-        for ((manifest, _), release) in &releases {
-            match release {
-                Release::Version { pages } => self.release_version(*manifest, *pages).await?,
-                Release::Aborted => self.release_parts(*manifest, &[]).await?,
-                Release::Completed { chosen } => self.release_parts(*manifest, chosen).await?,
+        let (now, snap) = (self.now(), self.kv.snapshot().await?);
+        let mut walk = Walk::new(&RELEASES, &snap, Span::all(), STEP);
+        let mut done = 0;
+        while let Some(page) = walk.next().await? {
+            for ((manifest, _), release) in page {
+                // Those being staged must not hide the others behind them.
+                if !matches!(release, Release::Staged { until, .. } if now <= until) {
+                    self.work_off(manifest, &release).await?;
+                    done += 1;
+                }
             }
-            kv::transact(&*self.kv, |tx| async move {
-                RELEASES.delete(&tx, &(*manifest, release.tag()));
-                Ok::<_, CatalogError>(())
-            })
-            .await?;
+            if done > 0 {
+                break;
+            }
         }
-        Ok(releases.len())
+        Ok(done)
+    }
+
+    async fn work_off(&self, manifest: ManifestId, release: &Release) -> Result<(), CatalogError> {
+        match release {
+            Release::Version { pages } => self.release_version(manifest, *pages).await?,
+            Release::Aborted => self.release_parts(manifest, &[]).await?,
+            Release::Completed { chosen } => self.release_parts(manifest, chosen).await?,
+            Release::Staged { .. } => return self.unstage(manifest).await,
+        }
+        kv::transact(&*self.kv, |tx| async move {
+            RELEASES.delete(&tx, &(manifest, release.tag()));
+            Ok(())
+        })
+        .await
     }
 
     async fn release_version(&self, manifest: ManifestId, pages: u32) -> Result<(), CatalogError> {
         for page in 0..pages {
             kv::transact(&*self.kv, |tx| async move {
-                for extent in EXTENTS.get_for_update(&tx, &(manifest, page)).await?.unwrap_or_default() {
+                let extents = EXTENTS.get_for_update(&tx, &(manifest, page)).await?;
+                for extent in extents.unwrap_or_default() {
                     self.unrefer(&tx, manifest, extent.part, extent.stream).await?;
                 }
                 EXTENTS.delete(&tx, &(manifest, page));
@@ -93,7 +154,11 @@ impl Catalog {
     }
 
     /// Forgets part rows, and drops the references of all but the chosen ones.
-    async fn release_parts(&self, manifest: ManifestId, chosen: &[u32]) -> Result<(), CatalogError> {
+    async fn release_parts(
+        &self,
+        manifest: ManifestId,
+        chosen: &[u32],
+    ) -> Result<(), CatalogError> {
         loop {
             let done = kv::transact(&*self.kv, |tx| async move {
                 let parts = PARTS.scan(&tx, KeyPrefix::of(&manifest), STEP).await?;
@@ -120,171 +185,151 @@ impl Catalog {
         part: u32,
         stream: StreamId,
     ) -> Result<(), CatalogError> {
+        // Whoever adds or drops a reference of this manifest to this stream claims the wrap, so that the scan sees all of them.
         WRAPS.get_for_update(tx, &(manifest, stream)).await?;
         REFERENCES.delete(tx, &(stream, manifest, part));
         if REFERENCES.scan(tx, KeyPrefix::of(&(stream, manifest)), 1).await?.is_empty() {
             WRAPS.delete(tx, &(manifest, stream));
         }
-        self.check_later(tx, stream)
-    }
-
-    /// Asks for a stream to be looked at once every read that may use it is over.
-    fn check_later(&self, tx: &Tx, stream: StreamId) -> Result<(), CatalogError> {
         let due = self.now().plus(self.read_grace);
         CHECKS.put(tx, &(spread(stream), due, stream), &());
         Ok(())
     }
 
-    /// Gives up a stream whose upload failed after rows of it were committed.
+    /// Gives up a stream whose upload failed. Its writer must be at an end: a later commit of its rows is refused.
     ///
     /// # Errors
     /// Only the engine's.
     pub async fn abandon_stream(&self, stream: StreamId) -> Result<(), CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
-            if STREAMS.get_for_update(&tx, &stream).await?.is_some() {
-                CHECKS.put(&tx, &(spread(stream), self.now(), stream), &());
+            // A row that is on its way this moment conflicts with this read.
+            let row = STREAMS.get_for_update(&tx, &stream).await?;
+            if let Some(row) = row.filter(|row| row.state == StreamState::Writing) {
+                STREAMS.put(&tx, &stream, &StreamRow { state: StreamState::Dying, ..row });
+                UNFINISHED.delete(&tx, &stream);
             }
+            CHECKS.put(&tx, &(spread(stream), self.now(), stream), &());
             Ok(())
         })
         .await
     }
 
-    /// Looks at the streams that are due, and frees those nobody refers to; how many were looked at.
+    /// Looks at the streams that are due, and frees those nobody refers to; how many were looked at. Call until it answers 0.
     ///
     /// # Errors
-    /// Only the engine's.
+    /// Only the engine's. All streams of this round were looked at nevertheless.
     pub async fn collect_checks(&self) -> Result<usize, CatalogError> {
-        let now = self.now();
+        let not_due = Timestamp(self.now().0.saturating_add(1));
         let snap = self.kv.snapshot().await?;
-        let mut looked = 0;
+        let (mut looked, mut failed) = (0, None);
         for prefix in 0..CHECK_SPREAD {
-            for (key, ()) in CHECKS.scan(&snap, KeyPrefix::of(&prefix), STEP).await? {
-                if key.1 > now {
-                    break;
+            let due = Span::of(&KeyPrefix::of(&prefix))
+                .before_prefix(&KeyPrefix::of(&(prefix, not_due)));
+            for (key, ()) in CHECKS.scan(&snap, due, STEP).await? {
+                match self.look_at(&key).await {
+                    Ok(()) => looked += 1,
+                    // One stream that cannot be freed must not keep the others.
+                    Err(error) => drop(failed.get_or_insert(error)),
                 }
-                self.free_if_unreferenced(key.2).await?;
-                kv::transact(&*self.kv, |tx| async move {
-                    CHECKS.delete(&tx, &key);
-                    Ok::<_, CatalogError>(())
-                })
-                .await?;
-                looked += 1;
             }
         }
-        Ok(looked)
+        failed.map_or(Ok(looked), Err)
     }
 
-    async fn free_if_unreferenced(&self, stream: StreamId) -> Result<(), CatalogError> {
-        let Some(row) = self.set_dying(stream).await? else { return Ok(()) };
-        let fresh = self.kv.snapshot().await?;
-        if REFERENCES.scan(&fresh, KeyPrefix::of(&stream), 1).await?.is_empty() {
-            self.free(stream).await
-        } else {
-            let alive = &StreamRow { state: StreamState::Whole, ..row };
-            kv::transact(&*self.kv, |tx| async move {
-                STREAMS.put(&tx, &stream, alive);
-                Ok(())
-            })
-            .await
+    async fn look_at(&self, check: &CheckKey) -> Result<(), CatalogError> {
+        if self.set_dying(check).await? {
+            while !self.free_some(check).await? {}
         }
+        Ok(())
     }
 
-    /// Marks a stream; its row, or `None` if there is nothing to free (gone, or its writer may still be at work).
-    async fn set_dying(&self, stream: StreamId) -> Result<Option<StreamRow>, CatalogError> {
+    /// Marks the stream of a check if nobody refers to it; whether it is to be freed. Otherwise the check is done with.
+    async fn set_dying(&self, check: &CheckKey) -> Result<bool, CatalogError> {
+        let stream = &check.2;
         kv::transact(&*self.kv, |tx| async move {
-            let Some(row) = STREAMS.get_for_update(&tx, &stream).await? else { return Ok(None) };
-            STREAMS.put(&tx, &stream, &StreamRow { state: StreamState::Dying, ..row.clone() });
-            Ok(Some(row))
+            // Who drops a reference writes a check: if it is this same row, that is a conflict and not lost.
+            CHECKS.get_for_update(&tx, check).await?;
+            match STREAMS.get_for_update(&tx, stream).await? {
+                Some(row) if row.state == StreamState::Dying => return Ok(true),
+                Some(row) if row.state == StreamState::Whole && !referred(&tx, *stream).await? => {
+                    STREAMS.put(&tx, stream, &StreamRow { state: StreamState::Dying, ..row });
+                    return Ok(true);
+                }
+                // Gone, in use, or its writer is still at work.
+                _ => {}
+            }
+            CHECKS.delete(&tx, check);
+            Ok(false)
         })
         .await
     }
 
-    /// Frees a dying stream: each step turns a few segments into drops, the last one takes the row.
-    async fn free(&self, stream: StreamId) -> Result<(), CatalogError> {
+    /// One step of freeing a stream that was marked: turns a few segments into drops; the last step takes the row and the check. Whether
+    /// that was the last.
+    async fn free_some(&self, check: &CheckKey) -> Result<bool, CatalogError> {
+        let stream = &check.2;
+        kv::transact(&*self.kv, |tx| async move {
+            CHECKS.get_for_update(&tx, check).await?;
+            let row = STREAMS.get_for_update(&tx, stream).await?;
+            let Some(row) = row.filter(|row| row.state == StreamState::Dying) else {
+                // Another collect was quicker.
+                CHECKS.delete(&tx, check);
+                return Ok(true);
+            };
+            if referred(&tx, *stream).await? {
+                STREAMS.put(&tx, stream, &StreamRow { state: StreamState::Whole, ..row });
+                CHECKS.delete(&tx, check);
+                return Ok(true);
+            }
+            let segments = SEGMENTS.scan(&tx, KeyPrefix::of(stream), SEGMENTS_PER_STEP).await?;
+            for (id, row) in &segments {
+                self.drop_shards(&tx, *id, row).await?;
+                SEGMENTS.delete(&tx, id);
+                SEGMENTS_OF_GROUP.delete(&tx, &(row.group, *id));
+                DEGRADED.delete(&tx, &(row.group, *id));
+            }
+            let last = segments.len() < SEGMENTS_PER_STEP;
+            if last {
+                STREAMS.delete(&tx, stream);
+                UNFINISHED.delete(&tx, stream);
+                CHECKS.delete(&tx, check);
+            }
+            Ok(last)
+        })
+        .await
+    }
+
+    async fn drop_shards(
+        &self,
+        tx: &Tx,
+        segment: SegmentId,
+        row: &SegmentRow,
+    ) -> Result<(), CatalogError> {
+        // Shared, because a slot that changes hands this moment is another node's to drop.
+        let Some(group) = GROUPS.get_shared(tx, &row.group).await? else { return Ok(()) };
         let now = self.now();
-        loop {
-            let done = kv::transact(&*self.kv, |tx| async move {
-                let segments = SEGMENTS.scan(&tx, KeyPrefix::of(&stream), SEGMENTS_PER_STEP).await?;
-                for (id, row) in &segments {
-                    if let Some(group) = GROUPS.get(&tx, &row.group).await? {
-                        for (slot, holders) in (0u8..).map(Slot).zip(&group.slots) {
-                            for node in holders.node.into_iter().chain(holders.previous) {
-                                DROPS.put(&tx, &(node, ShardId { group: row.group, segment: *id, slot }), &now);
-                            }
-                        }
-                    }
-                    SEGMENTS.delete(&tx, id);
-                    SEGMENTS_OF_GROUP.delete(&tx, &(row.group, *id));
-                    DEGRADED.delete(&tx, &(row.group, *id));
-                }
-                let done = segments.len() < SEGMENTS_PER_STEP;
-                if done {
-                    STREAMS.delete(&tx, &stream);
-                }
-                Ok::<_, CatalogError>(done)
-            })
-            .await?;
-            if done {
-                return Ok(());
+        for (slot, holders) in (0u8..).map(Slot).zip(&group.slots) {
+            for node in holders.node.into_iter().chain(holders.previous) {
+                DROPS.put(tx, &(node, ShardId { group: row.group, segment, slot }), &now);
             }
         }
-    }
-
-    /// Streams that `session` left unfinished, to be abandoned once the session has ended.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn unfinished_streams(&self, session: SessionId) -> Result<Vec<StreamId>, CatalogError> {
-        let snap = self.kv.snapshot().await?;
-        let streams = self.under(&snap, &STREAMS, &session).await?;
-        Ok(streams.into_iter().filter(|(_, row)| row.state == StreamState::Writing).map(|(id, _)| id).collect())
-    }
-
-    /// Up to `limit` shards that `node` has still to drop.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn drops_of(&self, node: NodeId, limit: usize) -> Result<Vec<ShardId>, CatalogError> {
-        let snap = self.kv.snapshot().await?;
-        Ok(DROPS.scan(&snap, KeyPrefix::of(&node), limit).await?.into_iter().map(|((_, shard), _)| shard).collect())
-    }
-
-    /// Asks `node` to drop shards that the catalog does not want there.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn order_drops(&self, node: NodeId, shards: &[ShardId]) -> Result<(), CatalogError> {
-        let now = self.now();
-        for step in shards.chunks(STEP) {
-            kv::transact(&*self.kv, |tx| async move {
-                for shard in step {
-                    DROPS.put(&tx, &(node, *shard), &now);
-                }
-                Ok::<_, CatalogError>(())
-            })
-            .await?;
-        }
         Ok(())
     }
 
-    /// Forgets drops that `node` has confirmed.
+    /// Streams of `session` whose writer has neither committed their end nor given them up.
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn drops_done(&self, node: NodeId, shards: &[ShardId]) -> Result<(), CatalogError> {
-        for step in shards.chunks(STEP) {
-            kv::transact(&*self.kv, |tx| async move {
-                for shard in step {
-                    DROPS.delete(&tx, &(node, *shard));
-                }
-                Ok::<_, CatalogError>(())
-            })
-            .await?;
-        }
-        Ok(())
+    pub async fn unfinished_streams(
+        &self,
+        session: SessionId,
+    ) -> Result<Vec<StreamId>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let streams = self.under(&snap, &UNFINISHED, &session).await?;
+        Ok(streams.into_iter().map(|(id, ())| id).collect())
     }
 
-    /// Whether the catalog has nothing left to collect or to have dropped (reads within their grace apart).
+    /// How much the catalog has left to collect and to have dropped (reads within their grace are counted too).
     ///
     /// # Errors
     /// Only the engine's.
@@ -298,21 +343,9 @@ impl Catalog {
     }
 }
 
-/// Each segment frees n drops of about 80 bytes; this many keep the widest geometry's transaction small.
-const SEGMENTS_PER_STEP: usize = 32;
-
-/// Garbage is counted up to this many rows of a kind; more is just "many".
-const GARBAGE_COUNTED: usize = 10_000;
-
-/// How much garbage waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct GarbageLeft {
-    /// Manifests to release.
-    pub releases: usize,
-    /// Streams to look at.
-    pub checks: usize,
-    /// Shards that nodes have still to drop.
-    pub drops: usize,
+/// Whether anything refers to `stream`, in the transaction's snapshot.
+async fn referred(tx: &Tx, stream: StreamId) -> Result<bool, CatalogError> {
+    Ok(!REFERENCES.scan(tx, KeyPrefix::of(&stream), 1).await?.is_empty())
 }
 
 fn spread(stream: StreamId) -> u8 {

@@ -1,5 +1,7 @@
 //! Placement groups: forming, sealing, and handing a slot from one node to another.
 
+use std::collections::BTreeSet;
+
 use types::entropy::random_u64;
 use types::{Epoch, GeometryName, GroupId, NodeId, SegmentId, Slot};
 
@@ -11,13 +13,21 @@ impl Catalog {
     /// Forms a group of `members` (slot by slot; `None` counts as missing).
     ///
     /// # Errors
-    /// Only the engine's.
+    /// [`CatalogError::Exists`] if a node is named twice; [`CatalogError::Corrupt`] if there is not one member for each slot of the geometry.
     pub async fn create_group(
         &self,
         geometry: GeometryName,
         scheme: u8,
         members: &[Option<NodeId>],
     ) -> Result<(GroupId, PlacementGroup), CatalogError> {
+        if members.len() != geometry.geometry().n {
+            let count = members.len();
+            return Err(CatalogError::Corrupt(format!("{count} members for a group of {geometry}")));
+        }
+        let nodes: Vec<NodeId> = members.iter().flatten().copied().collect();
+        if nodes.iter().collect::<BTreeSet<_>>().len() != nodes.len() {
+            return Err(CatalogError::Exists(SLOT_OF_NODE));
+        }
         // Random, so that groups spread over the key space and a rolled-back catalog never gives one id to two groups.
         let id = GroupId(random_u64());
         let slots = members.iter().map(|node| SlotRow { node: *node, since: Epoch(1), ..SlotRow::default() });
@@ -54,7 +64,7 @@ impl Catalog {
         self.all(&GROUPS).await
     }
 
-    /// The groups in which a node has, or is just handing over, a slot.
+    /// The groups in which a node fills a slot.
     ///
     /// # Errors
     /// Only the engine's.
@@ -69,13 +79,17 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Missing`].
     pub async fn seal_group(&self, id: GroupId) -> Result<PlacementGroup, CatalogError> {
-        self.change_group(id, |group| group.state = GroupState::Sealed).await
+        self.change_group(id, |group| {
+            group.state = GroupState::Sealed;
+            Ok(())
+        })
+        .await
     }
 
     /// Hands a slot to `newcomer`. Segments are still with the previous holder until the refill has come past them.
     ///
     /// # Errors
-    /// [`CatalogError::Missing`].
+    /// [`CatalogError::Missing`]; [`CatalogError::Exists`] if the newcomer fills a slot of the group already.
     pub async fn replace_member(
         &self,
         id: GroupId,
@@ -86,14 +100,15 @@ impl Catalog {
             let mut group =
                 GROUPS.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("placement group"))?;
             if group.slot_of(newcomer).is_some() {
-                return Err(CatalogError::Exists("the node's slot in this group"));
+                return Err(CatalogError::Exists(SLOT_OF_NODE));
             }
             group.epoch = Epoch(group.epoch.0 + 1);
             let epoch = group.epoch;
             let row = group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
             let previous = row.node.or(row.previous);
             *row = SlotRow { node: Some(newcomer), since: epoch, previous, filled_to: None, filling: true };
-            if let Some(previous) = previous {
+            // It may fill another slot of the group by now.
+            if let Some(previous) = previous.filter(|node| group.slot_of(*node).is_none()) {
                 GROUPS_OF_NODE.delete(&tx, &(previous, id));
             }
             GROUPS_OF_NODE.put(&tx, &(newcomer, id), &slot);
@@ -115,14 +130,13 @@ impl Catalog {
         done: bool,
     ) -> Result<PlacementGroup, CatalogError> {
         self.change_group(id, |group| {
-            if let Some(row) = group.slots.get_mut(usize::from(slot.0)) {
-                row.filled_to = filled_to.or(row.filled_to);
-                if done {
-                    row.previous = None;
-                    row.filling = false;
-                    row.filled_to = None;
-                }
+            let row = group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
+            if done {
+                *row = SlotRow { node: row.node, since: row.since, ..SlotRow::default() };
+            } else if row.filling {
+                row.filled_to = row.filled_to.max(filled_to);
             }
+            Ok(())
         })
         .await
     }
@@ -130,16 +144,19 @@ impl Catalog {
     async fn change_group(
         &self,
         id: GroupId,
-        change: impl Fn(&mut PlacementGroup) + Send + Sync,
+        change: impl Fn(&mut PlacementGroup) -> Result<(), CatalogError> + Send + Sync,
     ) -> Result<PlacementGroup, CatalogError> {
         let change = &change;
         kv::transact(&*self.kv, |tx| async move {
             let mut group =
                 GROUPS.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("placement group"))?;
-            change(&mut group);
+            change(&mut group)?;
             GROUPS.put(&tx, &id, &group);
             Ok(group)
         })
         .await
     }
 }
+
+/// What a node may have one of.
+const SLOT_OF_NODE: &str = "the node's slot in this group";

@@ -12,6 +12,7 @@
 pub mod accounts;
 pub mod buckets;
 pub mod commit;
+pub mod drops;
 pub mod error;
 pub mod fsck;
 pub mod garbage;
@@ -23,8 +24,10 @@ pub mod nodes;
 pub mod records;
 pub mod schema;
 pub mod sessions;
+mod stage;
 pub mod streams;
 pub mod uploads;
+mod walk;
 
 use std::sync::Arc;
 
@@ -40,7 +43,7 @@ pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
 pub use records::{Body, Bucket, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow};
 
-/// Extents in one page of a manifest, so that a row stays well below the engine's value limit.
+/// Extents in one page of a manifest at most, so that a row stays well below the engine's value limit.
 pub const EXTENTS_PER_PAGE: usize = 500;
 
 /// The catalog over one engine. Cheap to clone.

@@ -1,6 +1,8 @@
 //! Listings. A page is read from one snapshot; between pages the bucket may change, as with every S3.
 
-use kv::{KeyPrefix, Span};
+use kv::{KeyCodec, KeyPrefix, Snap, Span, Table};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use types::{BucketId, ManifestId, ObjectKey};
 
 use crate::records::{Entry, Upload};
@@ -31,8 +33,10 @@ pub struct ListPage<T> {
     pub next: Option<String>,
 }
 
-/// Rows read from the engine at a time.
-const BATCH: usize = 1000;
+/// Rows read from the engine at a time at most.
+const BATCH_MAX: usize = 1000;
+/// Rows read from the engine at a time at least.
+const BATCH_MIN: usize = 8;
 
 impl Catalog {
     /// A page of the current objects of a bucket.
@@ -45,42 +49,18 @@ impl Catalog {
         query: &ListQuery,
     ) -> Result<ListPage<(ObjectKey, Entry)>, CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let here = KeyPrefix::of(&bucket);
-        let all = Span::of(&here.clone().starting_with(&query.prefix));
-        let mut page = Roller::new(query);
-        let mut from = page.start();
-        'batches: while page.wants_more() {
-            let span = match &from {
-                From::Start => all.clone(),
-                From::AfterKey(key) => all.clone().after_key(&(bucket, key.clone())),
-                From::AfterPrefix(prefix) => all.clone().after_prefix(&here.clone().starting_with(prefix)),
-            };
-            let want = BATCH.min(page.room() + 1);
-            let rows = OBJECTS.scan(&snap, span, want).await?;
-            let more = rows.len() == want;
-            for ((_, key), entry) in rows {
-                match page.take(key.as_str()) {
-                    Taken::Item => {
-                        from = From::AfterKey(key.as_str().to_owned());
-                        page.push((key, entry));
-                    }
-                    Taken::Prefix(prefix) => {
-                        from = From::AfterPrefix(prefix);
-                        continue 'batches;
-                    }
-                    Taken::Seen => from = From::AfterKey(key.as_str().to_owned()),
-                    Taken::Full => break 'batches,
-                }
-            }
-            if !more {
-                break;
-            }
-        }
-        Ok(page.finish())
+        let start = match (rolled_up_after(query), &query.after) {
+            (Some(prefix), _) => behind_prefix(bucket, &prefix),
+            (None, Some(after)) => Span::all().after_key(&(bucket, after.clone())),
+            (None, None) => Span::all(),
+        };
+        let page =
+            read_page(&snap, &OBJECTS, bucket, query, start, |(_, key)| key.as_str()).await?;
+        Ok(page.map(|((_, key), entry)| (key, entry)))
     }
 
     /// A page of the uploads under way in a bucket, in order of (key, upload id). With `after_upload`, uploads of the key `query.after` itself
-    /// follow if their id is greater.
+    /// follow if their id is greater. If the page ends with an upload, its id comes along: the next page's `after_upload`.
     ///
     /// # Errors
     /// Only the engine's.
@@ -91,57 +71,106 @@ impl Catalog {
         after_upload: Option<ManifestId>,
     ) -> Result<(ListPage<(ObjectKey, ManifestId, Upload)>, Option<ManifestId>), CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let mut page = Roller::new(query);
-        let mut last_upload = None;
-        let span = KeyPrefix::of(&bucket).starting_with(&query.prefix);
-        let rows = UPLOADS.scan(&snap, span, usize::MAX).await?;
-        for ((_, key, id), upload) in rows {
-            let after = query.after.as_deref().is_none_or(|after| {
-                key.as_str() > after || (key.as_str() == after && after_upload.is_some_and(|upload| id > upload))
-            });
-            if !after {
-                continue;
+        let start = match (rolled_up_after(query), &query.after, after_upload) {
+            (Some(prefix), ..) => behind_prefix(bucket, &prefix),
+            (None, Some(after), Some(id)) => Span::all().after_key(&(bucket, after.clone(), id)),
+            (None, Some(after), None) => {
+                Span::all().after_prefix(&KeyPrefix::of(&(bucket, after.clone())))
             }
-            match page.take_after(key.as_str(), true) {
-                Taken::Item => {
-                    last_upload = Some(id);
-                    page.push((key, id, upload));
+            (None, None, _) => Span::all(),
+        };
+        let page =
+            read_page(&snap, &UPLOADS, bucket, query, start, |(_, key, _)| key.as_str()).await?;
+        let page = page.map(|((_, key, id), upload)| (key, id, upload));
+        let last = page
+            .items
+            .last()
+            .filter(|(key, ..)| page.prefixes.last().is_none_or(|prefix| **prefix < *key.as_str()))
+            .map(|(_, id, _)| *id);
+        Ok((page, last))
+    }
+}
+
+/// Reads a page of rows whose keys are in `bucket`, beginning within `start`.
+async fn read_page<K, V>(
+    snap: &Snap,
+    table: &Table<K, V>,
+    bucket: BucketId,
+    query: &ListQuery,
+    start: Span,
+    name: impl Fn(&K) -> &str,
+) -> Result<ListPage<(K, V)>, CatalogError>
+where
+    K: KeyCodec,
+    V: Serialize + DeserializeOwned,
+{
+    let mut roller = Roller::new(query);
+    if query.limit == 0 {
+        return Ok(roller.page);
+    }
+    let matching = KeyPrefix::of(&bucket).starting_with(&query.prefix);
+    let mut span = start.from_prefix(&matching).before_end_of(&matching);
+    let mut want = query.limit.saturating_add(1).clamp(BATCH_MIN, BATCH_MAX);
+    loop {
+        let rows = table.scan(snap, span.clone(), want).await?;
+        let (read, before) = (rows.len(), roller.used());
+        let mut next = None;
+        for (key, value) in rows {
+            let taken = roller.take(name(&key));
+            next = Some(match &taken {
+                Taken::Full => return Ok(roller.page),
+                // The rest of this prefix need not be read.
+                Taken::RolledUp(prefix) => {
+                    span.clone().after_prefix(&KeyPrefix::of(&bucket).starting_with(prefix))
                 }
-                Taken::Seen => {}
-                Taken::Prefix(_) => last_upload = None,
-                Taken::Full => break,
+                Taken::Item => span.clone().after_key(&key),
+            });
+            if matches!(taken, Taken::Item) {
+                roller.page.items.push((key, value));
             }
         }
-        Ok((page.finish(), last_upload))
+        match next {
+            Some(rest) if read == want => span = rest,
+            _ => return Ok(roller.page),
+        }
+        // Small batches where prefixes roll up many keys, large ones where every row counts.
+        let wasteful = (roller.used() - before) * 2 < read;
+        want = if wasteful { want / 8 } else { want * 4 }.clamp(BATCH_MIN, BATCH_MAX);
     }
+}
+
+/// Everything behind the keys of `bucket` that begin with `prefix`.
+fn behind_prefix(bucket: BucketId, prefix: &str) -> Span {
+    Span::all().after_prefix(&KeyPrefix::of(&bucket).starting_with(prefix))
+}
+
+/// The prefix into which `query.after` is rolled up, if it is: every key of it is then before the page.
+fn rolled_up_after(query: &ListQuery) -> Option<String> {
+    prefix_of(query, query.after.as_deref()?).map(str::to_owned)
+}
+
+/// What `key` is rolled up into: the prefix up to and including the first delimiter behind the query's prefix.
+fn prefix_of<'a>(query: &ListQuery, key: &'a str) -> Option<&'a str> {
+    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
+    let rest = key.strip_prefix(&query.prefix)?;
+    let end = rest.find(delimiter)? + delimiter.len();
+    Some(&key[..query.prefix.len() + end])
 }
 
 /// Rolls keys up into prefixes and counts them against the limit.
 struct Roller<'a, T> {
     query: &'a ListQuery,
     page: ListPage<T>,
+    /// The key or prefix that was taken last.
     last: Option<String>,
-    full: bool,
-}
-
-/// Where a scan goes on.
-enum From {
-    /// At the first key.
-    Start,
-    /// Behind this key.
-    AfterKey(String),
-    /// Behind every key that begins so.
-    AfterPrefix(String),
 }
 
 /// What became of a key.
 enum Taken {
     /// It is an item of the page.
     Item,
-    /// Its prefix was counted before, or lies before the page.
-    Seen,
-    /// It was rolled up into a new prefix; the scan may go on behind all keys of that prefix.
-    Prefix(String),
+    /// It is rolled up into this prefix, the page's last.
+    RolledUp(String),
     /// The page has no room for it.
     Full,
 }
@@ -149,66 +178,38 @@ enum Taken {
 impl<'a, T> Roller<'a, T> {
     fn new(query: &'a ListQuery) -> Self {
         let page = ListPage { items: Vec::new(), prefixes: Vec::new(), next: None };
-        Self { query, page, last: None, full: false }
+        Self { query, page, last: None }
     }
 
-    /// Where the scan begins. If the page begins after a rolled-up prefix, that is behind all keys of the prefix.
-    fn start(&self) -> From {
-        match &self.query.after {
-            None => From::Start,
-            Some(after) if self.prefix_of(after).as_ref() == Some(after) => From::AfterPrefix(after.clone()),
-            Some(after) => From::AfterKey(after.clone()),
-        }
-    }
-
-    fn room(&self) -> usize {
-        self.query.limit - self.page.items.len() - self.page.prefixes.len()
-    }
-
-    fn wants_more(&self) -> bool {
-        !self.full && self.query.limit > 0
+    fn used(&self) -> usize {
+        self.page.items.len() + self.page.prefixes.len()
     }
 
     fn take(&mut self, key: &str) -> Taken {
-        self.take_after(key, false)
-    }
-
-    fn take_after(&mut self, key: &str, repeated: bool) -> Taken {
-        let name = self.prefix_of(key);
-        if let Some(prefix) = &name {
-            let before = self.query.after.as_ref().is_some_and(|after| !repeated && prefix <= after);
-            if before || self.page.prefixes.last() == Some(prefix) {
-                return Taken::Seen;
-            }
+        let prefix = prefix_of(self.query, key);
+        if let Some(prefix) = prefix
+            && self.page.prefixes.last().is_some_and(|last| last == prefix)
+        {
+            return Taken::RolledUp(prefix.to_owned());
         }
-        if self.room() == 0 {
-            self.full = true;
+        if self.used() == self.query.limit {
             self.page.next.clone_from(&self.last);
             return Taken::Full;
         }
-        self.last = Some(name.clone().unwrap_or_else(|| key.to_owned()));
-        match name {
+        self.last = Some(prefix.unwrap_or(key).to_owned());
+        match prefix {
             Some(prefix) => {
-                self.page.prefixes.push(prefix.clone());
-                Taken::Prefix(prefix)
+                self.page.prefixes.push(prefix.to_owned());
+                Taken::RolledUp(prefix.to_owned())
             }
             None => Taken::Item,
         }
     }
+}
 
-    fn push(&mut self, item: T) {
-        self.page.items.push(item);
-    }
-
-    fn finish(self) -> ListPage<T> {
-        self.page
-    }
-
-    /// What `key` is rolled up into: the prefix up to and including the first delimiter behind the query's prefix.
-    fn prefix_of(&self, key: &str) -> Option<String> {
-        let delimiter = self.query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
-        let rest = key.strip_prefix(&self.query.prefix)?;
-        let end = rest.find(delimiter)? + delimiter.len();
-        Some(key[..self.query.prefix.len() + end].to_owned())
+impl<T> ListPage<T> {
+    fn map<U>(self, change: impl Fn(T) -> U) -> ListPage<U> {
+        let items = self.items.into_iter().map(change).collect();
+        ListPage { items, prefixes: self.prefixes, next: self.next }
     }
 }

@@ -65,7 +65,8 @@ impl Catalog {
                 Invite { expires, .. } if expires < now => return Err(CatalogError::Invite("expired")),
                 invite => INVITES.put(&tx, &token_hash, &Invite { used_by: Some(id), ..invite }),
             }
-            NODES.put(&tx, &id, node);
+            let joined = NODES.get_for_update(&tx, &id).await?.map_or(now, |known| known.joined);
+            NODES.put(&tx, &id, &Node { joined, ..node.clone() });
             Ok(())
         })
         .await

@@ -54,6 +54,8 @@ pub(crate) const UPLOADS: Table<(BucketId, ObjectKey, ManifestId), Upload> =
 pub(crate) const PARTS: Table<(ManifestId, u32), Part> = Table::new(MAIN, "part/1");
 
 pub(crate) const STREAMS: Table<StreamId, StreamRow> = Table::new(MAIN, "stream/1");
+/// Streams that are `Writing`.
+pub(crate) const UNFINISHED: Table<StreamId, ()> = Table::new(MAIN, "unfinished/1");
 pub(crate) const SEGMENTS: Table<SegmentId, SegmentRow> = Table::new(MAIN, "segment/1");
 /// Who refers to a stream: rows, never counters. The number is the part, so that parts of one upload may share a stream.
 pub(crate) const REFERENCES: Table<(StreamId, ManifestId, u32), ()> = Table::new(MAIN, "reference/1");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kv::Tx;
-use types::SessionId;
 use types::entropy::random_u64;
+use types::{SessionId, Timestamp};
 
 use crate::records::{Session, SessionState};
 use crate::schema::SESSIONS;
@@ -39,13 +39,13 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::SessionEnded`].
     pub async fn renew_session(&self, id: SessionId, lease: Duration) -> Result<(), CatalogError> {
-        let now = self.now();
         kv::transact(&*self.kv, |tx| async move {
+            let now = self.now();
             let session = SESSIONS.get_for_update(&tx, &id).await?.ok_or(CatalogError::SessionEnded)?;
             let SessionState::Leased { until } = session.state else {
                 return Err(CatalogError::SessionEnded);
             };
-            if until < now {
+            if until <= now {
                 return Err(CatalogError::SessionEnded);
             }
             let state = SessionState::Leased { until: now.plus(lease) };
@@ -57,15 +57,31 @@ impl Catalog {
 
     /// Ends a session: from now on, what it wrote and the catalog does not know is garbage.
     ///
+    /// In three steps, so that a crash between any two is made good by ending it again: the lease is taken away, which stops every commit; the
+    /// streams it left unfinished are given up; then it counts as ended.
+    ///
     /// # Errors
     /// Only the engine's.
     pub async fn end_session(&self, id: SessionId) -> Result<(), CatalogError> {
-        let now = self.now();
+        let taken = SessionState::Leased { until: Timestamp(0) };
+        self.change_session(id, taken).await?;
+        for stream in self.unfinished_streams(id).await? {
+            self.abandon_stream(stream).await?;
+        }
+        self.change_session(id, SessionState::Ended { at: self.now() }).await
+    }
+
+    /// Puts a session that has not ended into another state.
+    async fn change_session(
+        &self,
+        id: SessionId,
+        state: SessionState,
+    ) -> Result<(), CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
             if let Some(session) = SESSIONS.get_for_update(&tx, &id).await?
                 && !matches!(session.state, SessionState::Ended { .. })
             {
-                SESSIONS.put(&tx, &id, &Session { state: SessionState::Ended { at: now }, ..session });
+                SESSIONS.put(&tx, &id, &Session { state, ..session });
             }
             Ok(())
         })

@@ -8,6 +8,7 @@ use types::{GroupId, SegmentId, Slot, StreamId};
 
 use crate::records::{SegmentRow, StreamRow};
 use crate::schema::{DEGRADED, REFERENCES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS};
+use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
 
 impl Catalog {
@@ -40,11 +41,16 @@ impl Catalog {
     /// Only the engine's.
     pub async fn wrap_of(&self, stream: StreamId) -> Result<Option<WrappedKey>, CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let references = REFERENCES.scan(&snap, KeyPrefix::of(&stream), 1).await?;
-        match references.first() {
-            Some(((_, manifest, _), ())) => Ok(WRAPS.get(&snap, &(*manifest, stream)).await?),
-            None => Ok(None),
+        let mut walk = Walk::new(&REFERENCES, &snap, KeyPrefix::of(&stream), REFERENCES_AT_ONCE);
+        while let Some(references) = walk.next().await? {
+            for ((_, manifest, _), ()) in references {
+                // A deleted version loses its wraps before its references.
+                if let Some(wrap) = WRAPS.get(&snap, &(manifest, stream)).await? {
+                    return Ok(Some(wrap));
+                }
+            }
         }
+        Ok(None)
     }
 
     /// One segment, if the catalog knows it.
@@ -92,36 +98,52 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn mark_missed(&self, id: SegmentId, slots: &[Slot]) -> Result<(), CatalogError> {
+        self.change_missed(id, |row| {
+            for slot in slots.iter().filter(|slot| usize::from(slot.0) < row.roots.len()) {
+                row.missed.insert(*slot);
+            }
+        })
+        .await
+    }
+
+    /// Writes down that slots of a segment have their shards again.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn mark_filled(&self, id: SegmentId, slots: &[Slot]) -> Result<(), CatalogError> {
+        self.change_missed(id, |row| {
+            for slot in slots {
+                row.missed.remove(*slot);
+            }
+        })
+        .await
+    }
+
+    /// Changes which slots a segment misses, and keeps the degraded list in step.
+    async fn change_missed(
+        &self,
+        id: SegmentId,
+        change: impl Fn(&mut SegmentRow) + Send + Sync,
+    ) -> Result<(), CatalogError> {
+        let change = &change;
         kv::transact(&*self.kv, |tx| async move {
-            if let Some(mut row) = SEGMENTS.get_for_update(&tx, &id).await? {
-                for slot in slots {
-                    row.missed.insert(*slot);
-                }
-                SEGMENTS.put(&tx, &id, &row);
+            let Some(before) = SEGMENTS.get_for_update(&tx, &id).await? else { return Ok(()) };
+            let mut row = before.clone();
+            change(&mut row);
+            if row.missed == before.missed {
+                return Ok(());
+            }
+            SEGMENTS.put(&tx, &id, &row);
+            if row.missed.is_empty() {
+                DEGRADED.delete(&tx, &(row.group, id));
+            } else {
                 DEGRADED.put(&tx, &(row.group, id), &());
             }
             Ok(())
         })
         .await
     }
-
-    /// Writes down that a slot of a segment has its shard again.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn mark_filled(&self, id: SegmentId, slots: &[Slot]) -> Result<(), CatalogError> {
-        kv::transact(&*self.kv, |tx| async move {
-            if let Some(mut row) = SEGMENTS.get_for_update(&tx, &id).await? {
-                for slot in slots {
-                    row.missed.remove(*slot);
-                }
-                SEGMENTS.put(&tx, &id, &row);
-                if row.missed.is_empty() {
-                    DEGRADED.delete(&tx, &(row.group, id));
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
 }
+
+/// References looked through at a time. Nearly always the first will do.
+const REFERENCES_AT_ONCE: usize = 8;

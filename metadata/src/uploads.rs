@@ -3,12 +3,12 @@
 
 use kv::{KeyPrefix, Span, Tx};
 use seal::wrap::WrappedKey;
-use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId};
+use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
 
-use crate::commit::{check_bucket, check_whole, refer, write_extents, write_stream};
+use crate::commit::{check_bucket, check_inside, check_whole, count, listed_checksum, paged, refer, write_stream};
 use crate::garbage::Release;
-use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, Part, Upload};
-use crate::schema::{DETAILS, OBJECTS, PARTS, UPLOADS};
+use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, Part, StreamState, Upload};
+use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
 use crate::{Catalog, CatalogError, Preconditions, StreamCommit};
 
 /// An upload's place: bucket, key and id.
@@ -60,7 +60,7 @@ impl Catalog {
     /// the part shares a stream that is whole already.
     ///
     /// # Errors
-    /// [`CatalogError::NoSuchUpload`], [`CatalogError::SessionEnded`], [`CatalogError::StreamDying`].
+    /// [`CatalogError::NoSuchUpload`], [`CatalogError::SessionEnded`], [`CatalogError::StreamDying`], [`CatalogError::Corrupt`].
     pub async fn commit_part(
         &self,
         session: SessionId,
@@ -78,9 +78,13 @@ impl Catalog {
             if let Some(replaced) = PARTS.get_for_update(&tx, &(at.2, number)).await? {
                 self.unrefer(&tx, at.2, number, replaced.stream).await?;
             }
-            match stream {
-                Some(stream) => write_stream(&tx, stream)?,
-                None => drop(check_whole(&tx, part.stream).await?),
+            let Part { stream: id, offset, len, .. } = *part;
+            match stream.filter(|stream| stream.id == id) {
+                Some(stream) => {
+                    write_stream(&tx, stream, StreamState::Whole).await?;
+                    check_inside(id, &stream.row, offset, len)?;
+                }
+                None => check_whole(&tx, id, offset, len).await?,
             }
             refer(&tx, at.2, number, part.stream, wrap).await?;
             PARTS.put(&tx, &(at.2, number), part);
@@ -108,7 +112,8 @@ impl Catalog {
     /// Makes the upload's object visible. Repeating a Complete that went through answers the same.
     ///
     /// # Errors
-    /// [`CatalogError::NoSuchUpload`], [`CatalogError::InvalidPart`], those of [`Preconditions::check`], [`CatalogError::SessionEnded`].
+    /// [`CatalogError::NoSuchUpload`], [`CatalogError::InvalidPart`] (also for part numbers that do not ascend), those of [`Preconditions::check`],
+    /// [`CatalogError::SessionEnded`].
     pub async fn complete_upload(
         &self,
         session: SessionId,
@@ -116,40 +121,61 @@ impl Catalog {
         at: &UploadAt,
         completion: &Completion,
     ) -> Result<Entry, CatalogError> {
-        kv::transact(&*self.kv, |tx| async move {
+        // Which references go is looked up in this list: it must be in order.
+        if let Some(pair) = completion.parts.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+            return Err(CatalogError::InvalidPart(pair[1].0));
+        }
+        let (entry, replaced) = kv::transact(&*self.kv, |tx| async move {
             self.check_session(&tx, session).await?;
             check_bucket(&tx, bucket).await?;
-            let object = (at.0, at.1.clone());
-            let present = OBJECTS.get_for_update(&tx, &object).await?;
-            let Some(upload) = UPLOADS.get_for_update(&tx, at).await? else {
-                return present.filter(|entry| entry.manifest == at.2).ok_or(CatalogError::NoSuchUpload);
-            };
-            completion.preconditions.check(present.as_ref())?;
-            let extents = choose(&tx, at.2, &completion.parts).await?;
-            let detail = Detail { checksums: completion.checksums.clone(), ..upload.detail };
-            let entry = Entry {
-                version: types::VersionId::random(),
-                manifest: at.2,
-                modified: self.after(present.as_ref()),
-                size: extents.iter().map(|extent| extent.len).sum(),
-                etag: completion.etag,
-                geometry: upload.geometry,
-                class: upload.class,
-                owner: upload.owner,
-                checksum: detail.checksums.first().map(|checksum| (checksum.algorithm, checksum.kind)),
-                body: Body::Extents { pages: write_extents(&tx, at.2, extents.iter())? },
-            };
-            if let Some(replaced) = &present {
-                self.release(&tx, replaced).await?;
-            }
-            DETAILS.put(&tx, &at.2, &detail);
-            OBJECTS.put(&tx, &object, &entry);
-            UPLOADS.delete(&tx, at);
-            let chosen = completion.parts.iter().map(|(number, _)| *number).collect();
-            self.put_release(&tx, at.2, &Release::Completed { chosen })?;
-            Ok(entry)
+            self.complete(&tx, at, completion).await
         })
-        .await
+        .await?;
+        self.forget_wraps(replaced.as_ref()).await;
+        Ok(entry)
+    }
+
+    /// The new entry, and the one it replaced.
+    async fn complete(
+        &self,
+        tx: &Tx,
+        at: &UploadAt,
+        completion: &Completion,
+    ) -> Result<(Entry, Option<Entry>), CatalogError> {
+        let object = (at.0, at.1.clone());
+        let present = OBJECTS.get_for_update(tx, &object).await?;
+        let Some(upload) = UPLOADS.get_for_update(tx, at).await? else {
+            let done = present.filter(|entry| entry.manifest == at.2);
+            return done.map(|entry| (entry, None)).ok_or(CatalogError::NoSuchUpload);
+        };
+        completion.preconditions.check(present.as_ref())?;
+        let extents = choose(tx, at.2, &completion.parts).await?;
+        let pages = paged(&extents, |extent| extent);
+        for (number, page) in (0..).zip(&pages) {
+            EXTENTS.put(tx, &(at.2, number), &page.to_vec());
+        }
+        let detail = Detail { checksums: completion.checksums.clone(), ..upload.detail };
+        let entry = Entry {
+            version: VersionId::random(),
+            manifest: at.2,
+            modified: self.after(present.as_ref()),
+            size: extents.iter().map(|extent| extent.len).sum(),
+            etag: completion.etag,
+            geometry: upload.geometry,
+            class: upload.class,
+            owner: upload.owner,
+            checksum: listed_checksum(&detail),
+            body: Body::Extents { pages: count(&pages) },
+        };
+        if let Some(replaced) = &present {
+            self.release(tx, replaced).await?;
+        }
+        DETAILS.put(tx, &at.2, &detail);
+        OBJECTS.put(tx, &object, &entry);
+        UPLOADS.delete(tx, at);
+        let chosen = completion.parts.iter().map(|(number, _)| *number).collect();
+        self.put_release(tx, at.2, &Release::Completed { chosen });
+        Ok((entry, present))
     }
 
     /// Ends an upload and releases its parts.
@@ -157,24 +183,20 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::NoSuchUpload`].
     pub async fn abort_upload(&self, at: &UploadAt) -> Result<(), CatalogError> {
-        self.abort_upload_of(at.0, &at.1, at.2).await
-    }
-
-    pub(crate) async fn abort_upload_of(
-        &self,
-        bucket: BucketId,
-        key: &ObjectKey,
-        id: ManifestId,
-    ) -> Result<(), CatalogError> {
-        let at = &(bucket, key.clone(), id);
         kv::transact(&*self.kv, |tx| async move {
-            if UPLOADS.get_for_update(&tx, at).await?.is_none() {
-                return Err(CatalogError::NoSuchUpload);
-            }
-            UPLOADS.delete(&tx, at);
-            self.put_release(&tx, id, &Release::Aborted)
+            if self.abort(&tx, at).await? { Ok(()) } else { Err(CatalogError::NoSuchUpload) }
         })
         .await
+    }
+
+    /// Ends an upload; whether it was there.
+    pub(crate) async fn abort(&self, tx: &Tx, at: &UploadAt) -> Result<bool, CatalogError> {
+        let found = UPLOADS.get_for_update(tx, at).await?.is_some();
+        if found {
+            UPLOADS.delete(tx, at);
+            self.put_release(tx, at.2, &Release::Aborted);
+        }
+        Ok(found)
     }
 }
 

@@ -2,29 +2,26 @@
 //!
 //! Real clients are in `tests/it/clients.rs`; this one is for saying precisely what is sent and seeing precisely what comes back.
 
+mod request;
+mod response;
+
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use time::OffsetDateTime;
 
 use crate::bytes::{Content, Mismatch};
-use crate::sigv4::{self, Covered, Signer};
+use crate::sigv4::Signer;
 use crate::xml;
 
-/// Bytes per piece of a streamed body.
-const PIECE: u64 = 128 << 10;
+pub use request::{Payload, Request};
+pub use response::{Answer, Response};
 
 /// A request's body.
 pub type Body = BoxBody<Bytes, io::Error>;
@@ -63,43 +60,6 @@ pub struct Client {
     authority: String,
     host: String,
     signer: Signer,
-}
-
-/// How a request's body is covered by its signature.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Payload {
-    /// `UNSIGNED-PAYLOAD`.
-    Unsigned,
-    /// The body's SHA-256.
-    Signed,
-    /// aws-chunked, each chunk signed; chunks of so many bytes.
-    Chunks(usize),
-    /// aws-chunked, each chunk and the trailer signed.
-    ChunksTrailer(usize, &'static str, String),
-    /// aws-chunked with a trailer, nothing of it signed: what today's SDKs send.
-    UnsignedTrailer(usize, &'static str, String),
-}
-
-enum Auth {
-    Header,
-    Query(u64),
-    Anonymous,
-}
-
-/// A request in the making.
-pub struct Request {
-    client: Client,
-    method: Method,
-    path: String,
-    query: Vec<(String, String)>,
-    headers: HeaderMap,
-    body: Option<Body>,
-    bytes: Bytes,
-    payload: Payload,
-    auth: Auth,
-    now: OffsetDateTime,
-    spoil: Option<Box<dyn FnOnce(&mut http::Request<Body>) + Send>>,
-    spoil_bytes: Option<Box<dyn FnOnce(&mut Vec<u8>) + Send>>,
 }
 
 impl Client {
@@ -161,20 +121,7 @@ impl Client {
     /// A request for `/bucket/key`, which is not encoded yet.
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> Request {
-        Request {
-            client: self.clone(),
-            method,
-            path: path.to_owned(),
-            query: Vec::new(),
-            headers: HeaderMap::new(),
-            body: None,
-            bytes: Bytes::new(),
-            payload: Payload::Unsigned,
-            auth: Auth::Header,
-            now: OffsetDateTime::now_utc(),
-            spoil: None,
-            spoil_bytes: None,
-        }
+        Request::new(self.clone(), method, path)
     }
 
     /// GET.
@@ -307,328 +254,5 @@ impl Client {
                 return keys;
             }
         }
-    }
-}
-
-impl Request {
-    /// Adds to the query.
-    #[must_use]
-    pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.query.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Adds a header, which the signature will cover.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        let name: HeaderName = name.parse().expect("a header's name");
-        self.headers
-            .append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a header's value"));
-        self
-    }
-
-    /// The body.
-    #[must_use]
-    pub fn body(mut self, bytes: impl Into<Bytes>) -> Self {
-        self.bytes = bytes.into();
-        self
-    }
-
-    /// The body, made while it is sent; its payload stays unsigned.
-    #[must_use]
-    pub fn content(self, content: Content) -> Self {
-        self.stream(content.len, content.pieces(PIECE).map(Ok))
-    }
-
-    /// The body as it comes, said to be `len` bytes long; its payload stays unsigned.
-    #[must_use]
-    pub fn stream(
-        mut self,
-        len: u64,
-        body: impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
-    ) -> Self {
-        self.headers.insert(CONTENT_LENGTH, len.into());
-        self.body = Some(BodyExt::boxed(StreamBody::new(body.map_ok(Frame::data))));
-        self
-    }
-
-    /// How the body is covered by the signature.
-    #[must_use]
-    pub fn payload(mut self, payload: Payload) -> Self {
-        self.payload = payload;
-        self
-    }
-
-    /// Signs in the query, valid for so many seconds.
-    #[must_use]
-    pub fn presigned(mut self, seconds: u64) -> Self {
-        self.auth = Auth::Query(seconds);
-        self
-    }
-
-    /// Does not sign at all.
-    #[must_use]
-    pub fn anonymous(mut self) -> Self {
-        self.auth = Auth::Anonymous;
-        self
-    }
-
-    /// Signs as if the clock showed so much less.
-    #[must_use]
-    pub fn earlier(mut self, by: Duration) -> Self {
-        self.now -= by;
-        self
-    }
-
-    /// Changes the request after it was signed.
-    #[must_use]
-    pub fn spoilt(mut self, spoil: impl FnOnce(&mut http::Request<Body>) + Send + 'static) -> Self {
-        self.spoil = Some(Box::new(spoil));
-        self
-    }
-
-    /// Changes the body, framing and all, after it was signed.
-    #[must_use]
-    pub fn spoilt_bytes(mut self, spoil: impl FnOnce(&mut Vec<u8>) + Send + 'static) -> Self {
-        self.spoil_bytes = Some(Box::new(spoil));
-        self
-    }
-
-    /// Sends it, and insists on an answer.
-    ///
-    /// # Panics
-    /// If none comes.
-    pub async fn send(self) -> Response {
-        let what = format!("{} {}", self.method, self.path);
-        match self.try_send().await {
-            Ok(response) => response,
-            Err(error) => panic!("{what}: {error}"),
-        }
-    }
-
-    /// Sends it.
-    ///
-    /// # Errors
-    /// If no answer comes.
-    pub async fn try_send(self) -> Result<Response, ClientError> {
-        let what = format!("{} {}", self.method, self.path);
-        let http = self.client.http.clone();
-        let response = http.request(self.signed()).await?;
-        let (parts, body) = response.into_parts();
-        Ok(Response { what, status: parts.status.as_u16(), headers: parts.headers, body })
-    }
-
-    /// The signed head of a request without a body, as text for a bare socket.
-    #[must_use]
-    pub fn into_raw(self) -> String {
-        let request = self.signed();
-        let target = request.uri().path_and_query().expect("a request has a path").clone();
-        let mut raw = format!("{} {target} HTTP/1.1\r\n", request.method());
-        for (name, value) in request.headers() {
-            raw.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
-        }
-        raw + "\r\n"
-    }
-
-    fn signed(mut self) -> http::Request<Body> {
-        let path = sigv4::encode(&self.path, true);
-        self.headers.insert(HOST, HeaderValue::from_str(&self.client.host).expect("a host"));
-        let hash = self.prepare_payload();
-        let covered = Covered { method: &self.method, path: &path, query: &self.query };
-        let signer = &self.client.signer;
-        let mut query = self.query.clone();
-        match self.auth {
-            Auth::Header => {
-                let seed = signer.sign(covered, &mut self.headers, &hash, self.now);
-                match &self.payload {
-                    Payload::Chunks(size) => {
-                        self.bytes = seed.chunked(&self.bytes, *size, None).into()
-                    }
-                    Payload::ChunksTrailer(size, name, value) => {
-                        self.bytes = seed.chunked(&self.bytes, *size, Some((name, value))).into();
-                    }
-                    _ => {}
-                }
-            }
-            Auth::Query(seconds) => {
-                query = signer.presign(covered, &self.headers, self.now, seconds)
-            }
-            Auth::Anonymous => {}
-        }
-        if let Some(spoil) = self.spoil_bytes {
-            let mut bytes = self.bytes.to_vec();
-            spoil(&mut bytes);
-            self.bytes = bytes.into();
-        }
-        let query = sigv4::canonical_query(&query);
-        let mark = if query.is_empty() { "" } else { "?" };
-        let body = self
-            .body
-            .unwrap_or_else(|| Full::new(self.bytes).map_err(|never| match never {}).boxed());
-        let mut request = http::Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() =
-            format!("http://{}{path}{mark}{query}", self.client.authority).parse().expect("a URI");
-        *request.headers_mut() = self.headers;
-        if let Some(spoil) = self.spoil {
-            spoil(&mut request);
-        }
-        request
-    }
-
-    /// Sets the headers of a chunked payload and gives the payload hash to sign.
-    fn prepare_payload(&mut self) -> String {
-        let (hash, trailer) = match &self.payload {
-            Payload::Unsigned => return sigv4::UNSIGNED_PAYLOAD.to_owned(),
-            Payload::Signed => return sigv4::sha256_hex(&self.bytes),
-            Payload::Chunks(_) => (sigv4::STREAMING, None),
-            Payload::ChunksTrailer(_, name, _) => (sigv4::STREAMING_TRAILER, Some(*name)),
-            Payload::UnsignedTrailer(_, name, _) => {
-                (sigv4::STREAMING_UNSIGNED_TRAILER, Some(*name))
-            }
-        };
-        if !self.headers.contains_key("x-amz-decoded-content-length") {
-            self.headers.insert("x-amz-decoded-content-length", self.bytes.len().into());
-        }
-        self.headers.append(CONTENT_ENCODING, HeaderValue::from_static("aws-chunked"));
-        if let Some(name) = trailer {
-            self.headers.insert("x-amz-trailer", HeaderValue::from_static(name));
-        }
-        if let Payload::UnsignedTrailer(size, name, value) = &self.payload {
-            self.bytes = sigv4::unsigned_chunks(&self.bytes, *size, (name, value)).into();
-        }
-        hash.to_owned()
-    }
-}
-
-/// The head of an answer; its body is still to come.
-#[derive(Debug)]
-pub struct Response {
-    what: String,
-    /// Its status.
-    pub status: u16,
-    /// Its headers.
-    pub headers: HeaderMap,
-    body: Incoming,
-}
-
-/// A whole answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// Its status.
-    pub status: u16,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub bytes: Bytes,
-    /// Its body as text.
-    pub text: String,
-}
-
-impl Response {
-    /// A header as text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// The body, piece by piece.
-    pub fn pieces(self) -> impl Stream<Item = Result<Bytes, hyper::Error>> {
-        BodyStream::new(self.body).try_filter_map(|frame| async { Ok(frame.into_data().ok()) })
-    }
-
-    /// This response, if it is no error.
-    ///
-    /// # Errors
-    /// With the error's body, if it is one.
-    pub async fn ok(self) -> Result<Self, ClientError> {
-        if self.status < 300 {
-            return Ok(self);
-        }
-        let status = StatusCode::from_u16(self.status).expect("it came as a status");
-        Err(ClientError::Status { status, body: self.read().await.text })
-    }
-
-    /// Reads the body and checks that it is this range of this content.
-    ///
-    /// # Errors
-    /// If it breaks off or is another.
-    pub async fn check(self, content: Content, range: Range<u64>) -> Result<(), ClientError> {
-        let mut checker = content.checker(range);
-        let mut pieces = std::pin::pin!(self.pieces());
-        while let Some(piece) = pieces.next().await {
-            let piece = piece
-                .map_err(|source| ClientError::BrokenBody { after: checker.seen(), source })?;
-            checker.feed(&piece)?;
-        }
-        checker.finish()?;
-        Ok(())
-    }
-
-    /// Reads the whole body.
-    ///
-    /// # Panics
-    /// If it breaks off.
-    pub async fn read(self) -> Answer {
-        let what = self.what;
-        let bytes = match self.body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => panic!("{what}: the answer's body broke off: {error}"),
-        };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { status: self.status, headers: self.headers, bytes, text }
-    }
-
-    /// Reads the whole body of an answer that must have this status.
-    ///
-    /// # Panics
-    /// If it has another.
-    pub async fn expect_status(self, status: u16) -> Answer {
-        let what = self.what.clone();
-        let answer = self.read().await;
-        assert_eq!(answer.status, status, "{what}: {} {:?}", answer.text, answer.headers);
-        answer
-    }
-
-    /// Reads an answer that must be this S3 error.
-    ///
-    /// # Panics
-    /// If it is not.
-    pub async fn expect_error(self, status: u16, code: &str) -> Answer {
-        let what = self.what.clone();
-        let answer = self.read().await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (status, code),
-            "{what}: {}",
-            answer.text
-        );
-        answer
-    }
-}
-
-impl Answer {
-    /// A header as text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// The S3 error's code, or nothing.
-    #[must_use]
-    pub fn code(&self) -> String {
-        xml::text(&self.text, "Code").unwrap_or_default()
-    }
-
-    /// The text of an element of the body.
-    #[must_use]
-    pub fn xml(&self, name: &str) -> Option<String> {
-        xml::text(&self.text, name)
-    }
-
-    /// The texts of all elements of that name.
-    #[must_use]
-    pub fn all(&self, name: &str) -> Vec<String> {
-        xml::texts(&self.text, name)
     }
 }

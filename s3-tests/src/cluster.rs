@@ -3,18 +3,24 @@
 //! Two forms: [`Options::up`] is one process with everything in it, as most people will run it; [`Options::separate`] is a gateway and
 //! one process per node, each of which can be killed, frozen and brought back. What they print is kept and shown if the test fails.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+mod operator;
+mod options;
+
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::client::Client;
+use crate::port::Port;
 use crate::process::Process;
+
+pub use operator::NodeState;
+pub use options::Options;
 
 /// The access key of every test's operator.
 pub const ACCESS: &str = "DRYSTONETESTACCESS01";
@@ -24,17 +30,6 @@ pub const SECRET: &str = "drystone/test+secret/0123456789abcdefghi";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// Ports that the kernel does not give to outgoing connections, so that a restarted gateway finds its own free.
-const PORTS: std::ops::Range<u16> = 12_000..30_000;
-
-/// How a cluster is to be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    nodes: usize,
-    disk: String,
-    gateway_args: Vec<String>,
-    node_args: Vec<String>,
-}
 
 /// The running processes.
 #[derive(Debug)]
@@ -47,79 +42,6 @@ pub struct Cluster {
     options: Options,
     ports: [Port; 3],
     dir: TempDir,
-}
-
-/// What the gateway says of one node (`drystone admin nodes --json`).
-#[derive(Clone, Debug)]
-pub struct NodeState(pub Value);
-
-impl Options {
-    /// Six nodes of 50 GB and no further flags.
-    #[must_use]
-    #[expect(clippy::new_without_default, reason = "a default would hide the numbers")]
-    pub fn new() -> Self {
-        Self { nodes: 6, disk: "50GB".into(), gateway_args: Vec::new(), node_args: Vec::new() }
-    }
-
-    /// So many nodes.
-    #[must_use]
-    pub fn nodes(mut self, nodes: usize) -> Self {
-        self.nodes = nodes;
-        self
-    }
-
-    /// So much disk per node.
-    #[must_use]
-    pub fn disk(mut self, disk: &str) -> Self {
-        self.disk = disk.into();
-        self
-    }
-
-    /// A flag and its value for the gateway.
-    #[must_use]
-    pub fn flag(mut self, name: &str, value: &str) -> Self {
-        self.gateway_args.extend([name.to_owned(), value.to_owned()]);
-        self
-    }
-
-    /// A flag and its value for every `drystone-node run`.
-    #[must_use]
-    pub fn node_flag(mut self, name: &str, value: &str) -> Self {
-        self.node_args.extend([name.to_owned(), value.to_owned()]);
-        self
-    }
-
-    /// Upkeep that tests need not wait for: it looks five times a second, and deleted bytes are let go after a second.
-    #[must_use]
-    pub fn quick_upkeep(self) -> Self {
-        self.flag("--upkeep-interval", "200ms").flag("--read-grace", "1s")
-    }
-
-    /// Starts `drystone up`: one process.
-    pub async fn up(self) -> Cluster {
-        let mut args = vec!["up".to_owned(), "--nodes".to_owned(), self.nodes.to_string()];
-        args.extend(self.gateway_args.iter().cloned());
-        let mut cluster = Cluster::new(self, args);
-        cluster.gateway.start();
-        cluster.ready().await;
-        cluster
-    }
-
-    /// Starts `drystone gateway` and a process per node.
-    pub async fn separate(self) -> Cluster {
-        let mut args = vec!["gateway".to_owned()];
-        args.extend(self.gateway_args.iter().cloned());
-        let nodes = self.nodes;
-        let mut cluster = Cluster::new(self, args);
-        cluster.gateway.start();
-        cluster.alive().await;
-        for _ in 0..nodes {
-            cluster.add_node();
-        }
-        cluster.online(nodes).await;
-        cluster.ready().await;
-        cluster
-    }
 }
 
 impl Cluster {
@@ -245,113 +167,6 @@ impl Cluster {
         self.ready().await;
     }
 
-    /// Runs `drystone admin` with these arguments against this cluster.
-    #[must_use]
-    pub fn admin(&self, args: &[&str]) -> Output {
-        Command::new(binary("drystone"))
-            .arg("admin")
-            .args(args)
-            .args(["--endpoint", &format!("http://{}", self.admin_address())])
-            .envs(keys())
-            .output()
-            .expect("the drystone binary starts")
-    }
-
-    /// What `drystone admin` prints, when it must succeed.
-    ///
-    /// # Panics
-    /// If it does not.
-    #[must_use]
-    pub fn admin_text(&self, args: &[&str]) -> String {
-        let output = self.admin(args);
-        let (out, err) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "drystone admin {args:?}: {}\n{out}{err}", output.status);
-        out.into_owned()
-    }
-
-    /// A new invite: the last word of the last line.
-    #[must_use]
-    pub fn invite(&self) -> String {
-        let text = self.admin_text(&["invite"]);
-        let last = text.lines().last().and_then(|line| line.split_whitespace().last());
-        last.expect("the invite is the last word of the last line").to_owned()
-    }
-
-    /// All nodes the gateway knows.
-    #[must_use]
-    pub fn node_states(&self) -> Vec<NodeState> {
-        let text = self.admin_text(&["nodes", "--json"]);
-        let value: Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        let list = value.as_array().or_else(|| value["nodes"].as_array());
-        list.unwrap_or_else(|| panic!("no list of nodes: {text}"))
-            .iter()
-            .cloned()
-            .map(NodeState)
-            .collect()
-    }
-
-    /// What the gateway says of the node with this name.
-    #[must_use]
-    pub fn node_state(&self, name: &str) -> NodeState {
-        let states = self.node_states();
-        let found = states.iter().find(|state| state.name() == name);
-        found.unwrap_or_else(|| panic!("the gateway does not know {name}: {states:?}")).clone()
-    }
-
-    /// Bytes of live shards on all nodes, by their own account.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.node_states().iter().map(NodeState::used).sum()
-    }
-
-    /// Waits until so many nodes are online.
-    pub async fn online(&self, count: usize) {
-        self.eventually("nodes online", START_LIMIT, || {
-            let states = self.node_states();
-            let online = states.iter().filter(|state| state.online()).count();
-            if online == count { Ok(()) } else { Err(format!("{online} of {count}: {states:?}")) }
-        })
-        .await;
-    }
-
-    /// Waits until no shard is on its way or awaits repair, so that all slots of everything written are filled.
-    pub async fn whole(&self, limit: Duration) {
-        self.eventually("no missing slot", limit, || {
-            let missing = self.metric("drystone_slots_missing");
-            if missing == 0.0 { Ok(()) } else { Err(format!("{missing} slots are missing")) }
-        })
-        .await;
-    }
-
-    /// The sum of a metric over its labels, as `/metrics` shows it now; 0 if it is not there.
-    #[must_use]
-    pub fn metric(&self, name: &str) -> f64 {
-        let text = self.metrics();
-        let values = text.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok()).flatten()
-        });
-        values.sum()
-    }
-
-    /// All of `/metrics`. Asked over a plain socket, so that a closure without `await` can.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        use std::io::{Read as _, Write as _};
-        let mut socket =
-            std::net::TcpStream::connect(self.admin_address()).expect("the admin port is open");
-        let request = format!(
-            "GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.admin_address()
-        );
-        socket.write_all(request.as_bytes()).expect("a request can be sent");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("an answer comes");
-        answer
-    }
-
     /// Waits until `check` is content.
     ///
     /// # Panics
@@ -410,38 +225,6 @@ impl Cluster {
     }
 }
 
-impl NodeState {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.0["name"].as_str().unwrap_or_default()
-    }
-
-    /// Whether it is connected.
-    #[must_use]
-    pub fn online(&self) -> bool {
-        self.0["online"].as_bool().unwrap_or_else(|| panic!("no word on being online: {}", self.0))
-    }
-
-    /// Bytes of live shards, by its own account.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.0["used"].as_u64().unwrap_or_default()
-    }
-
-    /// Shards that were found rotten on it and are not replaced yet, or were so before.
-    #[must_use]
-    pub fn rotten(&self) -> u64 {
-        self.0["rotten"].as_u64().unwrap_or_default()
-    }
-
-    /// How often it was caught.
-    #[must_use]
-    pub fn misbehaved(&self) -> u64 {
-        self.0["misbehaved"].as_u64().unwrap_or_default()
-    }
-}
-
 /// The keys as both programs' environment.
 #[must_use]
 pub fn keys() -> Vec<(String, String)> {
@@ -488,42 +271,4 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// A port that no other test takes for as long as this lives.
-#[derive(Debug)]
-pub struct Port {
-    port: u16,
-    _lock: File,
-}
-
-impl Port {
-    /// A free one.
-    ///
-    /// # Panics
-    /// If there is none.
-    #[must_use]
-    pub fn take() -> Self {
-        let locks = std::env::temp_dir().join("drystone-test-ports");
-        fs::create_dir_all(&locks).expect("a folder for locks");
-        // Tests that start together begin to look at different places.
-        let begin = PORTS.start + (std::process::id() % u32::from(PORTS.end - PORTS.start)) as u16;
-        for port in (begin..PORTS.end).chain(PORTS.start..begin) {
-            let Ok(lock) =
-                File::options().create(true).append(true).open(locks.join(port.to_string()))
-            else {
-                continue;
-            };
-            if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return Self { port, _lock: lock };
-            }
-        }
-        panic!("no port between {} and {} is free", PORTS.start, PORTS.end);
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port).into()
-    }
 }

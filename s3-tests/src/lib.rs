@@ -11,6 +11,7 @@ pub mod checksum;
 pub mod client;
 pub mod cluster;
 pub mod hostile;
+pub mod port;
 pub mod process;
 pub mod sigv4;
 pub mod sizes;

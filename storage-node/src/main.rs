@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use drystone_storage_node::Cli;
 
+/// Request bodies are large, short-lived buffers. The system's allocator gives each back to the kernel, which zeroes it again for the next.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Threads that run the node's tasks: links and answers. Disk work has its own.
 const WORKERS: usize = 2;
 /// Threads that wait for the disk.

@@ -169,6 +169,12 @@ impl Claims {
             (None, None) => None,
         };
         let trailer = if announced.is_empty() { None } else { trailer.cloned() };
+        if trailer.is_none() && !announced.is_empty() {
+            return Err(error::refuse(
+                S3ErrorCode::InvalidRequest,
+                "x-amz-trailer announces a checksum, but the body has no trailer.",
+            ));
+        }
         let claims = Self { content_md5, named, trailer, came: Arc::default() };
         claims.agree_with(headers)?;
         Ok(claims)

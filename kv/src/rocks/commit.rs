@@ -155,23 +155,19 @@ impl Committer {
     fn commit(&mut self, waiting: Vec<(CommitOrder, Answer)>) {
         let now = Instant::now();
         let mut batch = WriteBatch::default();
-        let (mut passed, mut newest) = (Vec::with_capacity(waiting.len()), None);
+        let (mut outcomes, mut newest) = (Vec::with_capacity(waiting.len()), None);
         for (order, answer) in waiting {
-            match self.add(&mut batch, order, now) {
-                Ok(number) => {
-                    newest = Some(number);
-                    passed.push(answer);
-                }
-                Err(refusal) => reply(answer, Err(refusal)),
-            }
+            let judged = self.add(&mut batch, order, now).map(|number| newest = Some(number));
+            outcomes.push((answer, judged));
         }
-        let Some(newest) = newest else { return };
-        let written = self.write(batch);
-        if written.is_ok() {
-            self.leases.applied(newest);
-        }
-        for answer in passed {
-            reply(answer, written.clone());
+        let written = match newest {
+            Some(newest) => self.write(batch).inspect(|()| self.leases.applied(newest)),
+            None => Ok(()),
+        };
+        // The refused wait for the write too: what they lost against is then in their next snapshot.
+        for (answer, judged) in outcomes {
+            // Whoever stopped waiting does not want to know; the commit stands.
+            let _ = answer.send(judged.and_then(|()| written.clone()));
         }
         self.resolver.forget(self.leases.oldest(), now);
     }
@@ -253,9 +249,4 @@ impl Drop for CloseAtExit {
 
 fn column(db: &DB, family: Family) -> Result<&ColumnFamily, KvError> {
     db.cf_handle(family.0).ok_or(KvError::UnknownFamily(family.0))
-}
-
-fn reply(answer: Answer, result: Result<(), KvError>) {
-    // Whoever stopped waiting does not want to know; the commit stands.
-    let _ = answer.send(result);
 }

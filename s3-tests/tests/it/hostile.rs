@@ -67,17 +67,16 @@ async fn suffer(cluster: &Cluster, mode: Mode) {
         hostile.asked(Verb::Fetch) + hostile.asked(Verb::Store) > 0,
         "{mode:?} was never asked for anything"
     );
-    let state = || {
-        let state = cluster.node_state(&format!("{mode:?}"));
-        if state.misbehaved() > 0 { Ok(()) } else { Err(format!("{state:?}")) }
-    };
+    let name = format!("{mode:?}");
+    let blamed = || if cluster.blamed(&name) > 0 { Ok(()) } else { Err(cluster.metrics()) };
     if blameworthy(mode) {
-        cluster.eventually("the node is blamed", Duration::from_secs(30), state).await;
+        cluster.eventually("the node is blamed", Duration::from_secs(30), blamed).await;
     } else {
-        assert!(state().is_err(), "{mode:?} might be bad luck, and was blamed");
+        assert!(blamed().is_err(), "{mode:?} might be bad luck, and was blamed");
     }
-    for innocent in cluster.node_states().iter().filter(|node| node.name().starts_with("node-")) {
-        assert_eq!(innocent.misbehaved(), 0, "{innocent:?} beside {mode:?}");
+    for index in 0..cluster.nodes.len() {
+        let name = format!("node-{index}");
+        assert_eq!(cluster.blamed(&name), 0, "{name} is innocent beside {mode:?}");
     }
 }
 

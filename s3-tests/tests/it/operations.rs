@@ -133,7 +133,7 @@ fn taken_port(cluster: &Cluster) {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_given_keys_the_first_start_makes_some_and_keeps_them() {
     let dir = tempfile::tempdir().unwrap();
-    let ports: Vec<_> = (0..3).map(|_| drystone_s3_tests::cluster::Port::take()).collect();
+    let ports: Vec<_> = (0..3).map(|_| drystone_s3_tests::port::Port::take()).collect();
     let args = ["up", "--data", &dir.path().join("data").display().to_string()]
         .map(str::to_owned)
         .into_iter();
@@ -194,7 +194,7 @@ async fn the_operator_sees_nodes_invites_once_and_restores_a_backup() {
         (content.len * 6 / 4..content.len * 6 / 4 + 512 * KIB).contains(&used),
         "{used} bytes used"
     );
-    assert!(cluster.admin_text(&["nodes"]).contains("node-3"));
+    assert!(cluster.admin(&["nodes"]).contains("node-3"));
 
     // An invite is good for one node.
     let invite = cluster.invite();
@@ -225,17 +225,17 @@ async fn the_operator_sees_nodes_invites_once_and_restores_a_backup() {
 
 async fn backup(cluster: &mut Cluster, content: Content) {
     let data = cluster.gateway_dir().display().to_string();
-    let file = cluster.dir().join("backup").display().to_string();
-    assert!(cluster.terminate_gateway(Duration::from_secs(20)).await.success());
-    let (ok, text) = run("drystone", &["fsck", "--data", &data]);
-    assert!(ok, "{text}");
-    let (ok, text) = run("drystone", &["backup", "--data", &data, &file]);
-    assert!(ok, "{text}");
+    let to = cluster.dir().join("backup").display().to_string();
+    assert_eq!(cluster.admin_json(&["fsck"])["clean"], true);
+    let output = cluster.operate(&["backup", "--to", &to]);
+    assert!(output.status.success(), "{output:?}");
     // Never over what is there.
-    let (ok, text) = run("drystone", &["restore", &file, "--data", &data]);
+    assert!(!cluster.operate(&["backup", "--to", &to]).status.success());
+    assert!(cluster.terminate_gateway(Duration::from_secs(20)).await.success());
+    let (ok, text) = run("drystone", &["restore", "--from", &to, "--data", &data]);
     assert!(!ok, "a restore over a full folder: {text}");
     std::fs::rename(cluster.gateway_dir(), cluster.dir().join("lost")).unwrap();
-    let (ok, text) = run("drystone", &["restore", &file, "--data", &data]);
+    let (ok, text) = run("drystone", &["restore", "--from", &to, "--data", &data]);
     assert!(ok, "{text}");
     cluster.restart_gateway().await;
     let s3 = cluster.client();
@@ -243,4 +243,5 @@ async fn backup(cluster: &mut Cluster, content: Content) {
     assert_eq!(s3.get("/b/small").send().await.expect_status(200).await.text, "inline");
     s3.put_content("/b/after", Content::new(5, MIB)).await.unwrap();
     s3.check_content("/b/after", Content::new(5, MIB)).await.unwrap();
+    assert_eq!(cluster.admin_json(&["fsck"])["clean"], true);
 }
