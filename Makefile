@@ -34,8 +34,9 @@ test: setup-test build ## install what is missing, build, and run every test
 soak: setup-test build ## run the heavy tests with heavier figures, one at a time, output shown
 	@DRYSTONE_SOAK=1 $(ENV) cargo nextest run $(NEXTEST_FLAGS) --profile soak $(ARGS)
 
-bench: setup-build ## run the micro-benchmarks
+bench: build ## run the micro-benchmarks, then load a gateway with six nodes (LOAD="…": more for bench/s3load.py)
 	@$(ENV) cargo bench --profile release --ignore-rust-version --workspace --benches $(ARGS)
+	@$(ENV) bench/six-nodes.sh load $(LOAD)
 
 lint: setup-lint ## check the formatting, then clippy with every warning an error
 	@$(ENV) cargo fmt --all --check

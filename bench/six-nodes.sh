@@ -3,12 +3,16 @@
 #
 #   bench/six-nodes.sh start [DIR]     prints the arguments for s3load.py
 #   bench/six-nodes.sh stop [DIR]      stops everything and removes DIR
+#   bench/six-nodes.sh load [ARGS…]    starts, runs s3load.py with ARGS, kills node 3, measures reads again, stops
 #
 # Needs `drystone` and `drystone-node` (make build) on PATH or in $DRYSTONE_BIN_DIR. Loopback only, ports 29000,
-# 29001 and 29100. DISK is what each node lends (20GB).
+# 29001 and 29100. DISK is what each node lends (20GB). DIR should lie on a real disk: fsync costs nothing on tmpfs.
 set -euo pipefail
 
-readonly action=${1:-} dir=${2:-${TMPDIR:-/tmp}/drystone-six-nodes}
+readonly action=${1:-}
+dir=/var/tmp/drystone-six-nodes
+case $action in start | stop) dir=${2:-$dir} ;; esac
+here=$(cd "$(dirname "$0")" && pwd)
 export DRYSTONE_ROOT_ACCESS_KEY=bench-access-key DRYSTONE_ROOT_SECRET_KEY=bench-secret-key-of-no-value-to-anyone
 export DRYSTONE_ENDPOINT=http://127.0.0.1:29001
 PATH="${DRYSTONE_BIN_DIR:-${CARGO_TARGET_DIR:-$HOME/.cache/drystone/target}/release}:$PATH"
@@ -18,6 +22,7 @@ spawn() { # name, command…
     shift
     "$@" >"$dir/$name.out" 2>&1 </dev/null &
     echo $! >"$dir/$name.pid"
+    disown # bash need not tell when it is killed
 }
 
 wait_until() { # what, command…
@@ -42,8 +47,14 @@ start() {
         spawn "node$node" drystone-node run --data "$dir/node$node"
     done
     wait_until 'not all nodes connect' all_online
-    printf -- '--target drystone=http://127.0.0.1:29000,%s,%s,us-east-1,%s --degrade "drystone=kill -9 %s"\n' \
-        "$DRYSTONE_ROOT_ACCESS_KEY" "$DRYSTONE_ROOT_SECRET_KEY" "$(cat "$dir"/*.pid | paste -sd+)" "$(cat "$dir/node3.pid")"
+    target="drystone=http://127.0.0.1:29000,$DRYSTONE_ROOT_ACCESS_KEY,$DRYSTONE_ROOT_SECRET_KEY,us-east-1,$(cat "$dir"/*.pid | paste -sd+)"
+    degrade="drystone=kill -9 $(cat "$dir/node3.pid")"
+}
+
+load() {
+    trap stop EXIT
+    start
+    "$here/s3load.py" --target "$target" --degrade "$degrade" --disk "$dir" "$@"
 }
 
 all_online() { drystone admin durability --json | grep -q '"online": 6'; }
@@ -59,7 +70,14 @@ stop() {
 }
 
 case $action in
-start) start ;;
+start)
+    start
+    printf -- '--target %s --degrade "%s"\n' "$target" "$degrade"
+    ;;
 stop) stop ;;
-*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+load)
+    shift
+    load "$@"
+    ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

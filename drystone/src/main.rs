@@ -46,9 +46,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a whole installation in this process: gateway, metadata and nodes.
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Run a gateway; its nodes are elsewhere.
-    Gateway(gateway::Gateway),
+    Gateway(Box<gateway::Gateway>),
     /// Ask a running gateway, or tell it what to do.
     Admin(admin::Admin),
     /// Back up a running gateway's catalog and keys into a new folder on its machine.

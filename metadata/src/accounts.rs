@@ -11,7 +11,11 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError::Exists`] if the id is taken.
-    pub async fn create_account(&self, id: &AccountId, account: &Account) -> Result<(), CatalogError> {
+    pub async fn create_account(
+        &self,
+        id: &AccountId,
+        account: &Account,
+    ) -> Result<(), CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
             if ACCOUNTS.get_for_update(&tx, id).await?.is_some() {
                 return Err(CatalogError::Exists("account"));

@@ -56,7 +56,10 @@ impl Catalog {
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn buckets_of(&self, owner: &AccountId) -> Result<Vec<(BucketName, Bucket)>, CatalogError> {
+    pub async fn buckets_of(
+        &self,
+        owner: &AccountId,
+    ) -> Result<Vec<(BucketName, Bucket)>, CatalogError> {
         let snap = self.kv.snapshot().await?;
         let mut found = Vec::new();
         for ((_, name), ()) in self.under(&snap, &BUCKETS_OF, owner).await? {
@@ -99,14 +102,20 @@ impl Catalog {
     }
 
     /// Deletes a marked bucket.
-    async fn delete_if_empty(&self, name: &BucketName, bucket: &Bucket) -> Result<(), CatalogError> {
+    async fn delete_if_empty(
+        &self,
+        name: &BucketName,
+        bucket: &Bucket,
+    ) -> Result<(), CatalogError> {
         if self.bucket_has_objects(bucket.id).await? {
             return Err(CatalogError::BucketNotEmpty(name.clone()));
         }
         self.abort_uploads(bucket.id).await?;
         kv::transact(&*self.kv, |tx| async move {
             match BUCKETS.get_for_update(&tx, name).await? {
-                Some(present) if present.id == bucket.id && present.state == BucketState::Deleting => {
+                Some(present)
+                    if present.id == bucket.id && present.state == BucketState::Deleting =>
+                {
                     BUCKETS.delete(&tx, name);
                     BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
                     Ok(())
@@ -141,7 +150,8 @@ impl Catalog {
     pub async fn unmark_buckets(&self) -> Result<(), CatalogError> {
         for (name, bucket) in self.all(&BUCKETS).await? {
             if bucket.state == BucketState::Deleting {
-                self.mark_bucket(&name, bucket.id, BucketState::Deleting, BucketState::Open).await?;
+                self.mark_bucket(&name, bucket.id, BucketState::Deleting, BucketState::Open)
+                    .await?;
             }
         }
         Ok(())

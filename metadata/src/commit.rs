@@ -3,17 +3,18 @@
 use kv::{KeyPrefix, Tx};
 use seal::wrap::WrappedKey;
 use types::{
-    AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, SegmentId, SessionId, StreamId,
-    Timestamp, VersionId,
+    AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, SegmentId, SessionId,
+    StreamId, Timestamp, VersionId,
 };
 
 use crate::garbage::Release;
 use crate::records::{
-    Body, BucketState, ChecksumAlgorithm, ChecksumKind, Detail, Entry, Etag, Extent, SegmentRow, StreamRow,
-    StreamState,
+    Body, BucketState, ChecksumAlgorithm, ChecksumKind, Detail, Entry, Etag, Extent, SegmentRow,
+    StreamRow, StreamState,
 };
 use crate::schema::{
-    BUCKETS, DEGRADED, DETAILS, EXTENTS, INLINE, OBJECTS, REFERENCES, RELEASES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, WRAPS,
+    BUCKETS, DEGRADED, DETAILS, EXTENTS, INLINE, OBJECTS, REFERENCES, RELEASES, SEGMENTS,
+    SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, WRAPS,
 };
 use crate::stage::too_late;
 use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE};
@@ -136,7 +137,8 @@ impl Preconditions {
     /// [`CatalogError::NoSuchKey`] if a condition needs an object and there is none, [`CatalogError::PreconditionFailed`] otherwise.
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>)
     pub fn check(&self, present: Option<&Entry>) -> Result<(), CatalogError> {
-        let needs_object = self.if_match.is_some() || self.size.is_some() || self.modified.is_some();
+        let needs_object =
+            self.if_match.is_some() || self.size.is_some() || self.modified.is_some();
         let Some(entry) = present else {
             return if needs_object { Err(CatalogError::NoSuchKey) } else { Ok(()) };
         };
@@ -320,10 +322,15 @@ async fn drop_wraps(tx: &Tx, manifest: ManifestId) -> Result<usize, CatalogError
 }
 
 /// The bucket must still be the one the request began with, and stay open until the commit.
-pub(crate) async fn check_bucket(tx: &Tx, (name, id): &(BucketName, BucketId)) -> Result<(), CatalogError> {
+pub(crate) async fn check_bucket(
+    tx: &Tx,
+    (name, id): &(BucketName, BucketId),
+) -> Result<(), CatalogError> {
     match BUCKETS.get_shared(tx, name).await? {
         Some(bucket) if bucket.id != *id => Err(CatalogError::NoSuchBucket(name.clone())),
-        Some(bucket) if bucket.state == BucketState::Deleting => Err(CatalogError::BucketBusy(name.clone())),
+        Some(bucket) if bucket.state == BucketState::Deleting => {
+            Err(CatalogError::BucketBusy(name.clone()))
+        }
         Some(_) => Ok(()),
         None => Err(CatalogError::NoSuchBucket(name.clone())),
     }

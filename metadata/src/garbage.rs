@@ -223,8 +223,8 @@ impl Catalog {
         let snap = self.kv.snapshot().await?;
         let (mut looked, mut failed) = (0, None);
         for prefix in 0..CHECK_SPREAD {
-            let due = Span::of(&KeyPrefix::of(&prefix))
-                .before_prefix(&KeyPrefix::of(&(prefix, not_due)));
+            let due =
+                Span::of(&KeyPrefix::of(&prefix)).before_prefix(&KeyPrefix::of(&(prefix, not_due)));
             for (key, ()) in CHECKS.scan(&snap, due, STEP).await? {
                 match self.look_at(&key).await {
                     Ok(()) => looked += 1,

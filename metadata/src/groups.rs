@@ -22,7 +22,9 @@ impl Catalog {
     ) -> Result<(GroupId, PlacementGroup), CatalogError> {
         if members.len() != geometry.geometry().n {
             let count = members.len();
-            return Err(CatalogError::Corrupt(format!("{count} members for a group of {geometry}")));
+            return Err(CatalogError::Corrupt(format!(
+                "{count} members for a group of {geometry}"
+            )));
         }
         let nodes: Vec<NodeId> = members.iter().flatten().copied().collect();
         if nodes.iter().collect::<BTreeSet<_>>().len() != nodes.len() {
@@ -30,9 +32,18 @@ impl Catalog {
         }
         // Random, so that groups spread over the key space and a rolled-back catalog never gives one id to two groups.
         let id = GroupId(random_u64());
-        let slots = members.iter().map(|node| SlotRow { node: *node, since: Epoch(1), ..SlotRow::default() });
-        let group =
-            &PlacementGroup { geometry, scheme, epoch: Epoch(1), state: GroupState::Open, slots: slots.collect() };
+        let slots = members.iter().map(|node| SlotRow {
+            node: *node,
+            since: Epoch(1),
+            ..SlotRow::default()
+        });
+        let group = &PlacementGroup {
+            geometry,
+            scheme,
+            epoch: Epoch(1),
+            state: GroupState::Open,
+            slots: slots.collect(),
+        };
         kv::transact(&*self.kv, |tx| async move {
             if GROUPS.get_for_update(&tx, &id).await?.is_some() {
                 return Err(CatalogError::Exists("group"));
@@ -53,7 +64,10 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Missing`].
     pub async fn group(&self, id: GroupId) -> Result<PlacementGroup, CatalogError> {
-        GROUPS.get(&self.kv.snapshot().await?, &id).await?.ok_or(CatalogError::Missing("placement group"))
+        GROUPS
+            .get(&self.kv.snapshot().await?, &id)
+            .await?
+            .ok_or(CatalogError::Missing("placement group"))
     }
 
     /// Every group.
@@ -97,16 +111,25 @@ impl Catalog {
         newcomer: NodeId,
     ) -> Result<PlacementGroup, CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
-            let mut group =
-                GROUPS.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("placement group"))?;
+            let mut group = GROUPS
+                .get_for_update(&tx, &id)
+                .await?
+                .ok_or(CatalogError::Missing("placement group"))?;
             if group.slot_of(newcomer).is_some() {
                 return Err(CatalogError::Exists(SLOT_OF_NODE));
             }
             group.epoch = Epoch(group.epoch.0 + 1);
             let epoch = group.epoch;
-            let row = group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
+            let row =
+                group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
             let previous = row.node.or(row.previous);
-            *row = SlotRow { node: Some(newcomer), since: epoch, previous, filled_to: None, filling: true };
+            *row = SlotRow {
+                node: Some(newcomer),
+                since: epoch,
+                previous,
+                filled_to: None,
+                filling: true,
+            };
             // It may fill another slot of the group by now.
             if let Some(previous) = previous.filter(|node| group.slot_of(*node).is_none()) {
                 GROUPS_OF_NODE.delete(&tx, &(previous, id));
@@ -130,7 +153,8 @@ impl Catalog {
         done: bool,
     ) -> Result<PlacementGroup, CatalogError> {
         self.change_group(id, |group| {
-            let row = group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
+            let row =
+                group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
             if done {
                 *row = SlotRow { node: row.node, since: row.since, ..SlotRow::default() };
             } else if row.filling {
@@ -148,8 +172,10 @@ impl Catalog {
     ) -> Result<PlacementGroup, CatalogError> {
         let change = &change;
         kv::transact(&*self.kv, |tx| async move {
-            let mut group =
-                GROUPS.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("placement group"))?;
+            let mut group = GROUPS
+                .get_for_update(&tx, &id)
+                .await?
+                .ok_or(CatalogError::Missing("placement group"))?;
             change(&mut group)?;
             GROUPS.put(&tx, &id, &group);
             Ok(group)

@@ -6,8 +6,10 @@
 //! 4. A `Whole` stream has segments 0…n−1 and no others; every segment names a group that exists and has one root for each slot.
 //! 5. Every segment is in its group's list, and in the degraded list exactly if it misses slots.
 //! 6. Every reference row belongs to an object, an upload, or a release that waits.
-//! 7. Every stream has a reference, a check that waits, or a session that has not ended.
+//! 7. Every stream has a reference, a check that waits, or a session that has not ended. It is in the list of unfinished ones exactly while it is `Writing`.
 //! 8. In a group no node fills two slots, and the group-of-node rows are exactly its members.
+//! 9. Every object and upload is in a bucket that exists; the buckets and their owners' lists agree.
+//! 10. Every detail, inline body, page, part and wrap belongs to an object, an upload, or a release that waits.
 
 /// The number of an invariant above.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

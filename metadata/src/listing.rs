@@ -49,13 +49,14 @@ impl Catalog {
         query: &ListQuery,
     ) -> Result<ListPage<(ObjectKey, Entry)>, CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let start = match (rolled_up_after(query), &query.after) {
-            (Some(prefix), _) => behind_prefix(bucket, &prefix),
-            (None, Some(after)) => Span::all().after_key(&(bucket, after.clone())),
-            (None, None) => Span::all(),
+        let here = KeyPrefix::of(&bucket);
+        let all = Span::of(&here.clone().starting_with(&query.prefix));
+        let span = match (rolled_up_after(query), &query.after) {
+            (Some(prefix), _) => all.after_prefix(&here.starting_with(prefix)),
+            (None, Some(after)) => all.after_key(&(bucket, after.clone())),
+            (None, None) => all,
         };
-        let page =
-            read_page(&snap, &OBJECTS, bucket, query, start, |(_, key)| key.as_str()).await?;
+        let page = read_page(&snap, &OBJECTS, bucket, query, span, |(_, key)| key.as_str()).await?;
         Ok(page.map(|((_, key), entry)| (key, entry)))
     }
 
@@ -71,16 +72,16 @@ impl Catalog {
         after_upload: Option<ManifestId>,
     ) -> Result<(ListPage<(ObjectKey, ManifestId, Upload)>, Option<ManifestId>), CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let start = match (rolled_up_after(query), &query.after, after_upload) {
-            (Some(prefix), ..) => behind_prefix(bucket, &prefix),
-            (None, Some(after), Some(id)) => Span::all().after_key(&(bucket, after.clone(), id)),
-            (None, Some(after), None) => {
-                Span::all().after_prefix(&KeyPrefix::of(&(bucket, after.clone())))
-            }
-            (None, None, _) => Span::all(),
+        let here = KeyPrefix::of(&bucket);
+        let all = Span::of(&here.clone().starting_with(&query.prefix));
+        let span = match (rolled_up_after(query), &query.after, after_upload) {
+            (Some(prefix), ..) => all.after_prefix(&here.starting_with(prefix)),
+            (None, Some(after), Some(id)) => all.after_key(&(bucket, after.clone(), id)),
+            (None, Some(after), None) => all.after_prefix(&here.then(after)),
+            (None, None, _) => all,
         };
         let page =
-            read_page(&snap, &UPLOADS, bucket, query, start, |(_, key, _)| key.as_str()).await?;
+            read_page(&snap, &UPLOADS, bucket, query, span, |(_, key, _)| key.as_str()).await?;
         let page = page.map(|((_, key, id), upload)| (key, id, upload));
         let last = page
             .items
@@ -91,13 +92,13 @@ impl Catalog {
     }
 }
 
-/// Reads a page of rows whose keys are in `bucket`, beginning within `start`.
+/// Reads a page of the rows of `span`, which are all in `bucket`.
 async fn read_page<K, V>(
     snap: &Snap,
     table: &Table<K, V>,
     bucket: BucketId,
     query: &ListQuery,
-    start: Span,
+    mut span: Span,
     name: impl Fn(&K) -> &str,
 ) -> Result<ListPage<(K, V)>, CatalogError>
 where
@@ -108,8 +109,6 @@ where
     if query.limit == 0 {
         return Ok(roller.page);
     }
-    let matching = KeyPrefix::of(&bucket).starting_with(&query.prefix);
-    let mut span = start.from_prefix(&matching).before_end_of(&matching);
     let mut want = query.limit.saturating_add(1).clamp(BATCH_MIN, BATCH_MAX);
     loop {
         let rows = table.scan(snap, span.clone(), want).await?;
@@ -137,11 +136,6 @@ where
         let wasteful = (roller.used() - before) * 2 < read;
         want = if wasteful { want / 8 } else { want * 4 }.clamp(BATCH_MIN, BATCH_MAX);
     }
-}
-
-/// Everything behind the keys of `bucket` that begin with `prefix`.
-fn behind_prefix(bucket: BucketId, prefix: &str) -> Span {
-    Span::all().after_prefix(&KeyPrefix::of(&bucket).starting_with(prefix))
 }
 
 /// The prefix into which `query.after` is rolled up, if it is: every key of it is then before the page.

@@ -34,11 +34,11 @@ impl Catalog {
     /// [`CatalogError::NoSuchKey`].
     pub async fn locate(&self, bucket: BucketId, key: &ObjectKey) -> Result<Located, CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let entry = OBJECTS.get(&snap, &(bucket, key.clone())).await?.ok_or(CatalogError::NoSuchKey)?;
-        let detail = DETAILS
-            .get(&snap, &entry.manifest)
-            .await?
-            .ok_or_else(|| CatalogError::Corrupt(format!("manifest {} has no detail", entry.manifest)))?;
+        let entry =
+            OBJECTS.get(&snap, &(bucket, key.clone())).await?.ok_or(CatalogError::NoSuchKey)?;
+        let detail = DETAILS.get(&snap, &entry.manifest).await?.ok_or_else(|| {
+            CatalogError::Corrupt(format!("manifest {} has no detail", entry.manifest))
+        })?;
         Ok(Located { entry, detail, snap })
     }
 }
@@ -53,7 +53,8 @@ impl Located {
         let gone = |what| CatalogError::Corrupt(format!("manifest {manifest} has no {what}"));
         match self.entry.body {
             Body::Inline => {
-                let mut inline = INLINE.get(&self.snap, &manifest).await?.ok_or_else(|| gone("inline bytes"))?;
+                let mut inline =
+                    INLINE.get(&self.snap, &manifest).await?.ok_or_else(|| gone("inline bytes"))?;
                 inline.wrap = Some(self.wrap(inline.stream).await?);
                 Ok(LocatedBody::Inline(inline))
             }
@@ -74,9 +75,8 @@ impl Located {
     /// [`CatalogError::Corrupt`] if it is not there.
     pub async fn wrap(&self, stream: StreamId) -> Result<WrappedKey, CatalogError> {
         let manifest = self.entry.manifest;
-        WRAPS
-            .get(&self.snap, &(manifest, stream))
-            .await?
-            .ok_or_else(|| CatalogError::Corrupt(format!("manifest {manifest} has no key for stream {stream}")))
+        WRAPS.get(&self.snap, &(manifest, stream)).await?.ok_or_else(|| {
+            CatalogError::Corrupt(format!("manifest {manifest} has no key for stream {stream}"))
+        })
     }
 }

@@ -13,9 +13,14 @@ impl Catalog {
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn create_invite(&self, token_hash: [u8; 32], good_for: Duration) -> Result<(), CatalogError> {
+    pub async fn create_invite(
+        &self,
+        token_hash: [u8; 32],
+        good_for: Duration,
+    ) -> Result<(), CatalogError> {
         let now = self.now();
-        let invite = &Invite { created: now, expires: now.plus(good_for), used_by: None, revoked: false };
+        let invite =
+            &Invite { created: now, expires: now.plus(good_for), used_by: None, revoked: false };
         kv::transact(&*self.kv, |tx| async move {
             INVITES.put(&tx, &token_hash, invite);
             Ok(())
@@ -53,16 +58,27 @@ impl Catalog {
         capacity: u64,
     ) -> Result<(), CatalogError> {
         let now = self.now();
-        let node =
-            &Node { name: name.to_owned(), capacity, joined: now, last_seen: now, state: NodeState::Active };
+        let node = &Node {
+            name: name.to_owned(),
+            capacity,
+            joined: now,
+            last_seen: now,
+            state: NodeState::Active,
+        };
         kv::transact(&*self.kv, |tx| async move {
-            let invite =
-                INVITES.get_for_update(&tx, &token_hash).await?.ok_or(CatalogError::Invite("unknown"))?;
+            let invite = INVITES
+                .get_for_update(&tx, &token_hash)
+                .await?
+                .ok_or(CatalogError::Invite("unknown"))?;
             match invite {
                 Invite { used_by: Some(user), .. } if user == id => return Ok(()),
-                Invite { used_by: Some(_), .. } => return Err(CatalogError::Invite("used already")),
+                Invite { used_by: Some(_), .. } => {
+                    return Err(CatalogError::Invite("used already"));
+                }
                 Invite { revoked: true, .. } => return Err(CatalogError::Invite("revoked")),
-                Invite { expires, .. } if expires < now => return Err(CatalogError::Invite("expired")),
+                Invite { expires, .. } if expires < now => {
+                    return Err(CatalogError::Invite("expired"));
+                }
                 invite => INVITES.put(&tx, &token_hash, &Invite { used_by: Some(id), ..invite }),
             }
             let joined = NODES.get_for_update(&tx, &id).await?.map_or(now, |known| known.joined);
@@ -123,7 +139,8 @@ impl Catalog {
     ) -> Result<Node, CatalogError> {
         let change = &change;
         kv::transact(&*self.kv, |tx| async move {
-            let mut node = NODES.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("node"))?;
+            let mut node =
+                NODES.get_for_update(&tx, &id).await?.ok_or(CatalogError::Missing("node"))?;
             change(&mut node);
             NODES.put(&tx, &id, &node);
             Ok(node)

@@ -46,7 +46,8 @@ pub(crate) const INLINE: Table<ManifestId, Inline> = Table::new(MAIN, "inline/1"
 /// Extents, in pages.
 pub(crate) const EXTENTS: Table<(ManifestId, u32), Vec<Extent>> = Table::new(MAIN, "extent/1");
 /// The data key of each stream a manifest refers to. An inline object's key is under the stream id its cipher was bound to.
-pub(crate) const WRAPS: Table<(ManifestId, StreamId), WrappedKey> = Table::new(WRAP_FAMILY, "wrap/1");
+pub(crate) const WRAPS: Table<(ManifestId, StreamId), WrappedKey> =
+    Table::new(WRAP_FAMILY, "wrap/1");
 
 /// Uploads under way, in the order ListMultipartUploads shows them.
 pub(crate) const UPLOADS: Table<(BucketId, ObjectKey, ManifestId), Upload> =
@@ -58,10 +59,12 @@ pub(crate) const STREAMS: Table<StreamId, StreamRow> = Table::new(MAIN, "stream/
 pub(crate) const UNFINISHED: Table<StreamId, ()> = Table::new(MAIN, "unfinished/1");
 pub(crate) const SEGMENTS: Table<SegmentId, SegmentRow> = Table::new(MAIN, "segment/1");
 /// Who refers to a stream: rows, never counters. The number is the part, so that parts of one upload may share a stream.
-pub(crate) const REFERENCES: Table<(StreamId, ManifestId, u32), ()> = Table::new(MAIN, "reference/1");
+pub(crate) const REFERENCES: Table<(StreamId, ManifestId, u32), ()> =
+    Table::new(MAIN, "reference/1");
 
 pub(crate) const GROUPS: Table<GroupId, PlacementGroup> = Table::new(MAIN, "group/1");
-pub(crate) const GROUPS_OF_NODE: Table<(NodeId, GroupId), Slot> = Table::new(MAIN, "group-of-node/1");
+pub(crate) const GROUPS_OF_NODE: Table<(NodeId, GroupId), Slot> =
+    Table::new(MAIN, "group-of-node/1");
 pub(crate) const SEGMENTS_OF_GROUP: Table<(GroupId, SegmentId), ()> =
     Table::new(MAIN, "segment-of-group/1");
 /// Segments with missed slots: the work of repair.

@@ -15,7 +15,11 @@ impl Catalog {
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn begin_session(&self, gateway: &str, lease: Duration) -> Result<SessionId, CatalogError> {
+    pub async fn begin_session(
+        &self,
+        gateway: &str,
+        lease: Duration,
+    ) -> Result<SessionId, CatalogError> {
         let id = SessionId(random_u64());
         let now = self.now();
         let session = &Session {
@@ -41,7 +45,8 @@ impl Catalog {
     pub async fn renew_session(&self, id: SessionId, lease: Duration) -> Result<(), CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
             let now = self.now();
-            let session = SESSIONS.get_for_update(&tx, &id).await?.ok_or(CatalogError::SessionEnded)?;
+            let session =
+                SESSIONS.get_for_update(&tx, &id).await?.ok_or(CatalogError::SessionEnded)?;
             let SessionState::Leased { until } = session.state else {
                 return Err(CatalogError::SessionEnded);
             };
@@ -72,11 +77,7 @@ impl Catalog {
     }
 
     /// Puts a session that has not ended into another state.
-    async fn change_session(
-        &self,
-        id: SessionId,
-        state: SessionState,
-    ) -> Result<(), CatalogError> {
+    async fn change_session(&self, id: SessionId, state: SessionState) -> Result<(), CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
             if let Some(session) = SESSIONS.get_for_update(&tx, &id).await?
                 && !matches!(session.state, SessionState::Ended { .. })

@@ -24,7 +24,11 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError::Corrupt`] if one is not there.
-    pub async fn segments(&self, stream: StreamId, range: Range<u32>) -> Result<Vec<SegmentRow>, CatalogError> {
+    pub async fn segments(
+        &self,
+        stream: StreamId,
+        range: Range<u32>,
+    ) -> Result<Vec<SegmentRow>, CatalogError> {
         let snap = self.kv.snapshot().await?;
         let mut rows = Vec::with_capacity(range.len());
         for index in range {

@@ -5,7 +5,9 @@ use kv::{KeyPrefix, Span, Tx};
 use seal::wrap::WrappedKey;
 use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
 
-use crate::commit::{check_bucket, check_inside, check_whole, count, listed_checksum, paged, refer, write_stream};
+use crate::commit::{
+    check_bucket, check_inside, check_whole, count, listed_checksum, paged, refer, write_stream,
+};
 use crate::garbage::Release;
 use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, Part, StreamState, Upload};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
@@ -202,7 +204,11 @@ impl Catalog {
 
 /// The extents of the chosen parts. Each part row is read with `get_shared`: an UploadPart that replaces one of them at the same
 /// moment drops the reference the extent would stand on, so one of the two must give way.
-async fn choose(tx: &Tx, upload: ManifestId, chosen: &[(u32, [u8; 16])]) -> Result<Vec<Extent>, CatalogError> {
+async fn choose(
+    tx: &Tx,
+    upload: ManifestId,
+    chosen: &[(u32, [u8; 16])],
+) -> Result<Vec<Extent>, CatalogError> {
     let mut extents = Vec::with_capacity(chosen.len());
     for (number, md5) in chosen {
         let part = PARTS.get_shared(tx, &(upload, *number)).await?.filter(|part| part.md5 == *md5);

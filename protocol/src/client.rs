@@ -439,15 +439,17 @@ impl Asking<'_> {
             .map_err(|offence| NodeError::misbehaved(self.peer.node, verb, offence))
     }
 
-    /// Reads the answer's message; more may follow.
+    /// Reads the answer's message; more may follow, but not after a refusal.
     async fn message<A: Message>(&self, verb: Verb, inbound: &mut Inbound) -> Result<A, NodeError> {
         let bytes = inbound
             .message(verb.answer_max())
             .await
             .map_err(|fault| at_fault(self.peer.node, verb, fault))?;
-        match message::decode_answer(&bytes) {
-            Ok(answer) => answer.map_err(NodeError::refused),
-            Err(offence) => Err(NodeError::misbehaved(self.peer.node, verb, offence)),
+        let blame = |offence| NodeError::misbehaved(self.peer.node, verb, offence);
+        match message::decode_answer(&bytes).map_err(blame)? {
+            Ok(answer) => Ok(answer),
+            Err(refusal) if inbound.due() == 0 => Err(NodeError::refused(refusal)),
+            Err(_) => Err(blame(Offence::WrongLength { declared: 0, got: inbound.due() })),
         }
     }
 

@@ -114,10 +114,11 @@ pub async fn serve(
         })
     };
     let connection = link::server(settings).serve_connection(TokioIo::new(io), answering);
-    tokio::pin!(connection);
+    tokio::pin!(connection, shutdown);
     let after = settings.handshake_timeout;
     tokio::select! {
         ended = connection.as_mut() => return ended.map_err(LinkError::Http),
+        () = shutdown.as_mut() => return Ok(()),
         hello = timeout(after, link.hello.notified()) => {
             hello.map_err(|_| LinkError::Timeout { what: "hello", after })?;
         }

@@ -23,7 +23,7 @@ pub enum NameError {
 }
 
 /// A bucket's name by the rules of Amazon S3 for general purpose buckets: 3 to 63 lower-case letters, digits, dots and hyphens;
-/// begins and ends with a letter or digit; no two dots side by side; not shaped like an IPv4 address; none of the reserved prefixes and suffixes.
+/// begins and ends with a letter or digit, and so does each label between dots; not shaped like an IPv4 address; none of the reserved prefixes and suffixes.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl FromStr for BucketName {
             && text.bytes().all(|b| edge(b) || matches!(b, b'.' | b'-'))
             && text.bytes().next().is_some_and(edge)
             && text.bytes().next_back().is_some_and(edge)
-            && !text.contains("..")
+            && !["..", ".-", "-."].iter().any(|pair| text.contains(pair))
             && text.parse::<std::net::Ipv4Addr>().is_err()
             && !RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             && !RESERVED_SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
@@ -142,7 +142,7 @@ mod tests {
             "abc-",
             ".abc",
             "a..b",
-            "192.168.5.4",
+            "a.-b", "a-.b", "192.168.5.4",
             "xn--abc",
             "abc-s3alias",
             "sthree-x",

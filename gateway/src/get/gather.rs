@@ -236,7 +236,7 @@ impl<'a> Gather<'a> {
     fn too_few(&self) -> GetError {
         GetError::TooFewShards {
             segment: self.segment.id,
-            found: self.runs.iter().flatten().count(),
+            found: self.covering(),
             needed: self.segment.layout.k(),
         }
     }
@@ -288,11 +288,11 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// Wants k shards for `rows`, and for every need with them: whatever fails later is then made up for by the same shards, and a shard that was
+    /// asked once need not be asked again for more rows.
     fn widen(&mut self, rows: &Range<u32>) {
-        self.rows = Some(match self.rows.take() {
-            Some(all) => all.start.min(rows.start)..all.end.max(rows.end),
-            None => rows.clone(),
-        });
+        let all = self.needs.iter().map(|(_, rows)| rows).chain(&self.rows).chain([rows]);
+        self.rows = all.cloned().reduce(|all, rows| all.start.min(rows.start)..all.end.max(rows.end));
     }
 
     /// Asks further shards until k are there or on their way in time, best nodes first.

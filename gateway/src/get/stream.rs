@@ -28,7 +28,7 @@ const WINDOW_START: u64 = MIB;
 /// One window, at most.
 const WINDOW_MAX: u64 = 4 * MIB;
 /// Windows up to this size are opened where they arrive; larger ones on a computing thread.
-const OPEN_HERE_MAX: usize = 128 * KIB as usize;
+const OPEN_HERE_MAX: usize = 256 * KIB as usize;
 
 /// The read-ahead that all requests together may hold beyond their start.
 pub struct ReadAhead {

@@ -43,13 +43,6 @@ pub(super) fn refuse(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -
     S3Error::with_message(code, message)
 }
 
-/// A code that S3 has and the library does not know.
-pub(super) fn refuse_as(code: &'static str, status: StatusCode, message: &'static str) -> S3Error {
-    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
-    error.set_status_code(status);
-    error
-}
-
 /// Something that S3 has and this version does not.
 pub(super) fn later(what: &'static str) -> S3Error {
     S3Error::with_message(S3ErrorCode::NotImplemented, format!("{what} is not implemented."))

@@ -1,5 +1,5 @@
 //! What the catalog remembers, one kind of thing to a file. Every record is stored as postcard; a table's name carries its
-//! format number (`crate::schema`), and the golden bytes in `tests/golden.rs` pin each format.
+//! format number (`crate::schema`), and the golden bytes in `tests/it/golden.rs` pin each format.
 
 mod account;
 mod bucket;

@@ -4,7 +4,7 @@
 //! All calls block; the store makes them on the blocking pool.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -52,6 +52,11 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     fn truncate(&self, len: u64) -> io::Result<()>;
     /// Reads exactly `len` bytes; fewer are an error.
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+    /// As [`Self::read_at`], but only if the system has the bytes in memory: never waits for the disk. `None` if it has not, or cannot tell.
+    fn read_cached(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let _ = (offset, len);
+        None
+    }
     /// Writes all `buffers` one after the other from `offset`.
     fn write_at(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()>;
     /// Returns once all that was written is durable.
@@ -160,6 +165,14 @@ impl DiskFile for RealFile {
         // The allocator may have given more room than was asked for.
         bytes.truncate(len);
         Ok(bytes)
+    }
+
+    fn read_cached(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let nowait = rustix::io::ReadWriteFlags::NOWAIT;
+        let read = rustix::io::preadv2(&self.file, &mut slices, offset, nowait).ok()?;
+        (read == len).then_some(bytes)
     }
 
     fn write_at(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {

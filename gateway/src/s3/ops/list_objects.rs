@@ -36,7 +36,8 @@ pub(in crate::s3) async fn run(
     }
     Ok(ListObjectsOutput {
         name: Some(input.bucket),
-        prefix: Some(names.write(&query.prefix)),
+        // SDKs decode every name but this one: it is echoed as it came.
+        prefix: Some(query.prefix.clone()),
         marker: Some(names.write(&marker)),
         max_keys: Some(limit),
         is_truncated: Some(page.next.is_some()),

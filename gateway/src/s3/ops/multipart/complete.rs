@@ -61,15 +61,22 @@ struct Choice {
     checksums: Vec<(ChecksumAlgorithm, String)>,
 }
 
-/// The client's list: not empty, in ascending order.
+/// The client's list: not empty, in ascending order. A number named twice means its last entry: a client that resent a part names both.
 fn read_choice(input: &mut CompleteMultipartUploadInput) -> S3Result<Vec<Choice>> {
     let named = input.multipart_upload.take().and_then(|list| list.parts).unwrap_or_default();
     if named.is_empty() || named.len() > PARTS_MAX as usize {
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
     }
-    let choices: Vec<Choice> = named.into_iter().map(read_part).collect::<S3Result<_>>()?;
-    if choices.windows(2).any(|pair| pair[0].number >= pair[1].number) {
-        return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
+    let mut choices: Vec<Choice> = Vec::with_capacity(named.len());
+    for part in named {
+        let choice = read_part(part)?;
+        match choices.last_mut() {
+            Some(last) if last.number > choice.number => {
+                return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
+            }
+            Some(last) if last.number == choice.number => *last = choice,
+            _ => choices.push(choice),
+        }
     }
     Ok(choices)
 }

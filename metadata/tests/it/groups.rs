@@ -1,0 +1,159 @@
+//! Groups: who holds which slot, while it changes hands and after.
+
+use metadata::CatalogError;
+use metadata::records::{GroupState, SlotRow};
+use types::{Epoch, GeometryName::Local, SegmentId, Slot, StreamId};
+
+use crate::support::{World, key, members, node};
+
+fn segment(world: &World, index: u32) -> SegmentId {
+    SegmentId { stream: StreamId { session: world.session, serial: 1 }, index }
+}
+
+#[tokio::test]
+async fn a_node_fills_one_slot_of_a_group() {
+    let world = World::memory().await;
+    let group = world.catalog.group(world.group).await.expect("there");
+    for number in 0..6 {
+        assert_eq!(group.slot_of(node(number + 1)), Some(Slot(number)));
+        let groups = world.catalog.groups_of(node(number + 1)).await.expect("read");
+        assert_eq!(groups, [(world.group, Slot(number))]);
+    }
+    assert_eq!(group.slot_of(node(7)), None);
+    let twice = world.catalog.replace_member(world.group, Slot(0), node(2)).await;
+    assert!(matches!(twice, Err(CatalogError::Exists(_))), "{twice:?}");
+    let mut doubled = members(Local);
+    doubled[5] = doubled[0];
+    let doubled = world.catalog.create_group(Local, 1, &doubled).await;
+    assert!(matches!(doubled, Err(CatalogError::Exists(_))), "{doubled:?}");
+    let few = world.catalog.create_group(Local, 1, &members(Local)[..5]).await;
+    assert!(matches!(few, Err(CatalogError::Corrupt(_))), "{few:?}");
+    world.fsck().await;
+}
+
+#[tokio::test]
+async fn a_group_may_begin_with_empty_slots_and_fill_them_later() {
+    let world = World::memory().await;
+    let mut some = members(Local);
+    some[3] = None;
+    let (id, group) = world.catalog.create_group(Local, 1, &some).await.expect("made");
+    assert_eq!(group.slots[3], SlotRow { since: Epoch(1), ..SlotRow::default() });
+    let group = world.catalog.replace_member(id, Slot(3), node(4)).await.expect("filled");
+    assert_eq!((group.slots[3].node, group.slots[3].previous), (Some(node(4)), None));
+    assert_eq!(group.epoch, Epoch(2));
+    world.fsck().await;
+}
+
+#[tokio::test]
+async fn a_refill_moves_on_and_ends() {
+    let world = World::memory().await;
+    let (catalog, id, slot) = (&world.catalog, world.group, Slot(2));
+    let group = catalog.replace_member(id, slot, node(9)).await.expect("replaced");
+    let row = SlotRow {
+        node: Some(node(9)),
+        since: Epoch(2),
+        previous: Some(node(3)),
+        filled_to: None,
+        filling: true,
+    };
+    assert_eq!((group.epoch, &group.slots[2]), (Epoch(2), &row));
+    let holders = |row: &SlotRow, index| row.holders(segment(&world, index)).collect::<Vec<_>>();
+    assert_eq!(holders(&row, 0), [node(9), node(3)]);
+    assert!(catalog.groups_of(node(3)).await.expect("read").is_empty());
+    assert_eq!(catalog.groups_of(node(9)).await.expect("read"), [(id, slot)]);
+
+    let to = Some(segment(&world, 5));
+    let group = catalog.slot_filled(id, slot, to, false).await.expect("noted");
+    assert_eq!(group.slots[2], SlotRow { filled_to: to, ..row });
+    assert_eq!(holders(&group.slots[2], 5), [node(9)]);
+    assert_eq!(holders(&group.slots[2], 6), [node(9), node(3)]);
+    // It never moves back.
+    for earlier in [None, Some(segment(&world, 1))] {
+        let group = catalog.slot_filled(id, slot, earlier, false).await.expect("noted");
+        assert_eq!(group.slots[2].filled_to, to);
+    }
+
+    let done = SlotRow { node: Some(node(9)), since: Epoch(2), ..SlotRow::default() };
+    for last in [true, false] {
+        let group = catalog.slot_filled(id, slot, to, last).await.expect("noted");
+        assert_eq!((group.epoch, &group.slots[2]), (Epoch(2), &done));
+    }
+    assert_eq!(holders(&done, 6), [node(9)]);
+    world.fsck().await;
+}
+
+#[tokio::test]
+async fn a_newcomer_that_is_lost_too_is_replaced() {
+    let world = World::memory().await;
+    let (catalog, id, slot) = (&world.catalog, world.group, Slot(0));
+    catalog.replace_member(id, slot, node(9)).await.expect("replaced");
+    catalog.slot_filled(id, slot, Some(segment(&world, 3)), false).await.expect("noted");
+    let group = catalog.replace_member(id, slot, node(10)).await.expect("replaced");
+    let row = &group.slots[0];
+    assert_eq!((row.node, row.previous, row.filled_to), (Some(node(10)), Some(node(9)), None));
+    // The first holder comes back, into another slot.
+    let group = catalog.replace_member(id, Slot(1), node(1)).await.expect("replaced");
+    assert_eq!((group.epoch, group.slot_of(node(1))), (Epoch(4), Some(Slot(1))));
+    assert_eq!(catalog.groups_of(node(1)).await.expect("read"), [(id, Slot(1))]);
+    world.fsck().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_cannot_be_changed() {
+    let world = World::memory().await;
+    let (catalog, none) = (&world.catalog, types::GroupId(1));
+    let refused = [
+        catalog.group(none).await.err(),
+        catalog.seal_group(none).await.err(),
+        catalog.replace_member(none, Slot(0), node(9)).await.err(),
+        catalog.replace_member(world.group, Slot(6), node(9)).await.err(),
+        catalog.slot_filled(world.group, Slot(6), None, true).await.err(),
+    ];
+    for error in refused {
+        assert!(matches!(error, Some(CatalogError::Missing(_))), "{error:?}");
+    }
+    let group = catalog.seal_group(world.group).await.expect("sealed");
+    assert_eq!((group.state, group.epoch), (GroupState::Sealed, Epoch(1)));
+    world.fsck().await;
+}
+
+#[tokio::test]
+async fn the_degraded_list_names_exactly_the_segments_that_miss_shards() {
+    let world = World::memory().await;
+    let (catalog, stored) = (&world.catalog, world.stream(3, Local));
+    world.commit(&world.whole(&key("a"), &stored)).await.expect("stored");
+    let id = |index| SegmentId { stream: stored.id, index };
+    let at = |index| (world.group, id(index));
+    assert_eq!(catalog.degraded(None, 9).await.expect("read"), [at(2)]);
+    catalog.mark_missed(id(0), &[Slot(1), Slot(4)]).await.expect("noted");
+    catalog.mark_missed(id(1), &[]).await.expect("nothing to note");
+    catalog.mark_missed(id(1), &[Slot(6)]).await.expect("there is no such slot");
+    catalog.mark_missed(id(7), &[Slot(0)]).await.expect("there is no such segment");
+    assert_eq!(catalog.degraded(None, 9).await.expect("read"), [at(0), at(2)]);
+    assert_eq!(catalog.degraded(Some(at(0)), 9).await.expect("read"), [at(2)]);
+    assert_eq!(world.fsck().await.degraded, 2);
+    catalog.mark_filled(id(0), &[Slot(1)]).await.expect("noted");
+    assert_eq!(catalog.degraded(None, 1).await.expect("read"), [at(0)]);
+    catalog.mark_filled(id(0), &[Slot(4), Slot(5)]).await.expect("noted");
+    catalog.mark_filled(id(2), &[Slot(2)]).await.expect("noted");
+    assert_eq!(world.fsck().await.degraded, 0);
+}
+
+#[tokio::test]
+async fn a_stream_lends_the_wrap_of_whoever_still_has_one() {
+    let world = World::memory().await;
+    let stored = world.stream(1, Local);
+    world.commit(&world.whole(&key("0"), &stored)).await.expect("stored");
+    for number in 1..20 {
+        let copy = world.copy(&key("0"), &key(&number.to_string())).await.expect("located");
+        world.commit(&copy).await.expect("copied");
+    }
+    for number in 0..19 {
+        assert!(world.catalog.wrap_of(stored.id).await.expect("read").is_some());
+        world.delete(&key(&number.to_string())).await.expect("deleted");
+    }
+    // References of deleted versions wait for collect; their wraps are gone.
+    assert!(world.catalog.wrap_of(stored.id).await.expect("read").is_some());
+    world.delete(&key("19")).await.expect("deleted");
+    assert!(world.catalog.wrap_of(stored.id).await.expect("read").is_none());
+}

@@ -1,0 +1,11 @@
+//! The catalog from outside: its formats, its promises under concurrency and crashes, and its limits.
+
+mod crash;
+// mod golden;
+mod groups;
+mod listing;
+mod model;
+mod races;
+mod sessions;
+mod support;
+mod widest;
