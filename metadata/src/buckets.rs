@@ -185,3 +185,22 @@ impl Catalog {
 
 /// Uploads aborted in one transaction of a bucket's deletion.
 const UPLOADS_PER_STEP: usize = 100;
+
+/// A bucket is marked for the time of one scan; a request that meets the mark waits for the decision instead of failing.
+const DECISION_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+/// How often it looks: two seconds in all. A bucket that is still marked then stays so until the next start.
+const DECISION_LOOKS: u32 = 100;
+
+/// Runs `attempt` again while a DeleteBucket is looking whether the bucket is empty.
+pub(crate) async fn once_decided<T, Fut>(attempt: impl Fn() -> Fut) -> Result<T, CatalogError>
+where
+    Fut: Future<Output = Result<T, CatalogError>>,
+{
+    for _ in 0..DECISION_LOOKS {
+        match attempt().await {
+            Err(CatalogError::BucketBusy(_)) => tokio::time::sleep(DECISION_WAIT).await,
+            decided => return decided,
+        }
+    }
+    attempt().await
+}

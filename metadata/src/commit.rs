@@ -7,6 +7,7 @@ use types::{
     StreamId, Timestamp, VersionId,
 };
 
+use crate::buckets::once_decided;
 use crate::garbage::Release;
 use crate::records::{
     Body, BucketState, ChecksumAlgorithm, ChecksumKind, Detail, Entry, Etag, Extent, SegmentRow,
@@ -162,9 +163,11 @@ impl Catalog {
         new: &NewObject,
     ) -> Result<Entry, CatalogError> {
         let staged = self.stage(session, new).await?;
-        let committed = kv::transact(&*self.kv, |tx| async move {
-            self.check_session(&tx, session).await?;
-            self.write_object(&tx, new, staged).await
+        let committed = once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                self.check_session(&tx, session).await?;
+                self.write_object(&tx, new, staged).await
+            })
         })
         .await;
         match committed {
@@ -235,15 +238,17 @@ impl Catalog {
         preconditions: &Preconditions,
     ) -> Result<Option<Entry>, CatalogError> {
         let at = &(bucket.1, key.clone());
-        let deleted = kv::transact(&*self.kv, |tx| async move {
-            check_bucket(&tx, bucket).await?;
-            let present = OBJECTS.get_for_update(&tx, at).await?;
-            preconditions.check(present.as_ref())?;
-            if let Some(entry) = &present {
-                OBJECTS.delete(&tx, at);
-                self.release(&tx, entry).await?;
-            }
-            Ok::<_, CatalogError>(present)
+        let deleted = once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                check_bucket(&tx, bucket).await?;
+                let present = OBJECTS.get_for_update(&tx, at).await?;
+                preconditions.check(present.as_ref())?;
+                if let Some(entry) = &present {
+                    OBJECTS.delete(&tx, at);
+                    self.release(&tx, entry).await?;
+                }
+                Ok::<_, CatalogError>(present)
+            })
         })
         .await?;
         self.forget_wraps(deleted.as_ref()).await;

@@ -5,6 +5,7 @@ use kv::{KeyPrefix, Span, Tx};
 use seal::wrap::WrappedKey;
 use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
 
+use crate::buckets::once_decided;
 use crate::commit::{
     check_bucket, check_inside, check_whole, count, listed_checksum, paged, refer, write_stream,
 };
@@ -42,10 +43,12 @@ impl Catalog {
     ) -> Result<ManifestId, CatalogError> {
         let id = ManifestId::random();
         let at = &(bucket.1, key.clone(), id);
-        kv::transact(&*self.kv, |tx| async move {
-            check_bucket(&tx, bucket).await?;
-            UPLOADS.put(&tx, at, upload);
-            Ok(id)
+        once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                check_bucket(&tx, bucket).await?;
+                UPLOADS.put(&tx, at, upload);
+                Ok(id)
+            })
         })
         .await
     }
@@ -127,10 +130,12 @@ impl Catalog {
         if let Some(pair) = completion.parts.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
             return Err(CatalogError::InvalidPart(pair[1].0));
         }
-        let (entry, replaced) = kv::transact(&*self.kv, |tx| async move {
-            self.check_session(&tx, session).await?;
-            check_bucket(&tx, bucket).await?;
-            self.complete(&tx, at, completion).await
+        let (entry, replaced) = once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                self.check_session(&tx, session).await?;
+                check_bucket(&tx, bucket).await?;
+                self.complete(&tx, at, completion).await
+            })
         })
         .await?;
         self.forget_wraps(replaced.as_ref()).await;

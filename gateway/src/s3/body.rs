@@ -19,6 +19,10 @@ use crate::get::{self, GetError};
 use crate::http::BodyFault;
 use crate::put::{self, BodyError, PutError};
 
+/// What S3 says with the one code that the library does not know.
+const HASH_MISMATCH: &str =
+    "The provided 'x-amz-content-sha256' header does not match what was computed.";
+
 /// Why a body ended early, told more precisely than [`BodyError`] does: what S3 answers. Set by the body, read once the PUT has failed.
 #[derive(Clone, Default)]
 pub(super) struct Fault(Arc<OnceLock<(S3ErrorCode, StatusCode)>>);
@@ -32,6 +36,9 @@ impl Fault {
             Some((code, status)) => {
                 let mut answer = S3Error::new(code.clone());
                 answer.set_status_code(*status);
+                if matches!(code, S3ErrorCode::Custom(_)) {
+                    answer.set_message(HASH_MISMATCH);
+                }
                 answer
             }
         }

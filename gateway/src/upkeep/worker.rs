@@ -13,8 +13,8 @@ use types::{NodeId, Timestamp};
 use super::{Upkeep, UpkeepError};
 use crate::session;
 
-/// How often each node is asked how it is.
-const STATUS_EVERY: Duration = Duration::from_secs(15);
+/// How often each node is asked how it is: as often as upkeep runs, within these bounds.
+const STATUS_EVERY: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(15);
 /// Nodes asked at a time.
 const STATUS_AT_ONCE: usize = 32;
 /// After nodes came or went, upkeep waits this long for more of them before it starts a round.
@@ -23,7 +23,12 @@ const SETTLE: Duration = Duration::from_millis(300);
 impl Upkeep {
     /// Starts every loop; each ends with `stop`. If the lease is lost, `stop` is cancelled: without it nothing can be stored.
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        let loops = [Self::lease as fn(Self, CancellationToken) -> _, Self::rounds, Self::statuses, Self::reconciles];
+        let loops = [
+            Self::lease as fn(Self, CancellationToken) -> _,
+            Self::rounds,
+            Self::statuses,
+            Self::reconciles,
+        ];
         for run in loops {
             let (this, stop) = (self.clone(), stop.clone());
             tasks.spawn(run(this, stop));
@@ -36,7 +41,9 @@ impl Upkeep {
                 match self.session.renew(&self.catalog).await {
                     Ok(()) => {}
                     Err(metadata::CatalogError::SessionEnded) => {
-                        tracing::error!("this gateway's lease ran out; it stops, because nothing more can be stored");
+                        tracing::error!(
+                            "this gateway's lease ran out; it stops, because nothing more can be stored"
+                        );
                         return stop.cancel();
                     }
                     Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
@@ -80,7 +87,8 @@ impl Upkeep {
     fn statuses(self, stop: CancellationToken) -> futures::future::BoxFuture<'static, ()> {
         Box::pin(async move {
             let mut changes = self.nodes.changes();
-            let mut ticks = interval(STATUS_EVERY);
+            let mut ticks =
+                interval(self.settings.interval.clamp(STATUS_EVERY.start, STATUS_EVERY.end));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
@@ -144,7 +152,11 @@ async fn ask_status(upkeep: &Upkeep, member: &crate::nodes::Member) -> Result<()
 
 fn note(step: &str, result: Result<(), UpkeepError>) {
     if let Err(error) = result {
-        tracing::warn!(step, error = &error as &dyn std::error::Error, "a step of upkeep failed; the next round tries again");
+        tracing::warn!(
+            step,
+            error = &error as &dyn std::error::Error,
+            "a step of upkeep failed; the next round tries again"
+        );
     }
 }
 

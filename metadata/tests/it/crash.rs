@@ -13,10 +13,14 @@ async fn collect_goes_on_after_a_crash_at_any_point() {
     let mut finished = 0;
     for allowed in 0..ENOUGH {
         let world = World::memory().await;
-        let (freed, shared, part) = (world.stream(70, Local), world.stream(2, Local), world.stream(1, Local));
+        let (freed, shared, part) =
+            (world.stream(70, Local), world.stream(2, Local), world.stream(1, Local));
         world.commit(&world.whole(&key("a"), &freed)).await.expect("stored");
         world.commit(&world.whole(&key("b"), &shared)).await.expect("stored");
-        world.commit(&world.copy(&key("b"), &key("c")).await.expect("located")).await.expect("copied");
+        world
+            .commit(&world.copy(&key("b"), &key("c")).await.expect("located"))
+            .await
+            .expect("copied");
         let at = world.create_upload(&key("u")).await.expect("begun");
         world.put_part(&at, 1, &part).await.expect("stored");
         world.delete(&key("a")).await.expect("deleted");
@@ -53,7 +57,10 @@ async fn a_stream_that_was_marked_before_a_crash_can_still_be_unmarked() {
     world.collect().await.expect_err("stopped after the mark");
     world.engine.allow(u64::MAX);
     let refused = world.commit(&copy).await;
-    assert!(matches!(refused, Err(CatalogError::StreamDying(id)) if id == stored.id), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CatalogError::StreamDying(id)) if id == stored.id),
+        "{refused:?}"
+    );
     world.collect_all().await;
     assert_eq!(world.catalog.stream(stored.id).await.expect("read"), None);
     assert_eq!(world.drops().await, world.drops_for([(stored.id, 1)], Local));

@@ -2,7 +2,8 @@
 
 use metadata::CatalogError;
 use metadata::records::{GroupState, SlotRow};
-use types::{Epoch, GeometryName::Local, SegmentId, Slot, StreamId};
+use types::GeometryName::Local;
+use types::{Epoch, SegmentId, Slot, StreamId};
 
 use crate::support::{World, key, members, node};
 

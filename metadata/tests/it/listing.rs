@@ -4,15 +4,29 @@ use std::collections::BTreeSet;
 
 use metadata::{ListPage, ListQuery};
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
+use types::GeometryName::Local;
 use types::{ManifestId, ObjectKey};
 
-use crate::support::{World, key};
+use crate::support::{World, account, key};
 
 /// Short keys over letters that matter: the delimiter, its neighbours in byte order, and the highest code points.
 fn name() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "a", "b", "foo", "/", "//", "+1", "é", "\u{1}", " ", ".", "0", "\u{7f}", "\u{ff}",
-        "\u{ffff}", "\u{10ffff}",
+        "a",
+        "b",
+        "foo",
+        "/",
+        "//",
+        "+1",
+        "é",
+        "\u{1}",
+        " ",
+        ".",
+        "0",
+        "\u{7f}",
+        "\u{ff}",
+        "\u{ffff}",
+        "\u{10ffff}",
     ]);
     prop::collection::vec(piece, 1..5).prop_map(|pieces| pieces.concat())
 }
@@ -61,7 +75,8 @@ fn flat<I, T: Ord>(page: ListPage<I>, item: impl Fn(I) -> (String, T)) -> Vec<Li
     let items = page.items.into_iter().map(item).map(|(name, row)| Listed::Item(name, row));
     let mut all: Vec<_> = items.chain(page.prefixes.into_iter().map(Listed::Prefix)).collect();
     assert!(all.windows(2).all(|pair| {
-        matches!(pair[1], Listed::Prefix(_)) == matches!(pair[0], Listed::Prefix(_)) && pair[0] < pair[1]
+        matches!(pair[1], Listed::Prefix(_)) == matches!(pair[0], Listed::Prefix(_))
+            && pair[0] < pair[1]
             || matches!(pair[1], Listed::Prefix(_)) && matches!(pair[0], Listed::Item(..))
     }));
     all.sort_by(|a, b| a.name().cmp(b.name()));
@@ -198,8 +213,21 @@ proptest! {
 async fn nasty_keys_come_in_the_order_of_their_bytes() {
     let world = World::memory().await;
     let mut names = vec![
-        "a/", "a//b", "a", "foo+1/", "foo/", "foo/bar", "foo", "foo0", "é/x", "e\u{301}", "\u{ffff}",
-        "\u{10ffff}", "\u{10ffff}/", "\u{0}", "a\u{0}b",
+        "a/",
+        "a//b",
+        "a",
+        "foo+1/",
+        "foo/",
+        "foo/bar",
+        "foo",
+        "foo0",
+        "é/x",
+        "e\u{301}",
+        "\u{ffff}",
+        "\u{10ffff}",
+        "\u{10ffff}/",
+        "\u{0}",
+        "a\u{0}b",
     ];
     for name in &names {
         world.commit(&world.inline(&key(name))).await.expect("stored");
@@ -210,8 +238,11 @@ async fn nasty_keys_come_in_the_order_of_their_bytes() {
     assert_eq!(listed.iter().map(Listed::name).collect::<Vec<_>>(), names);
     let query = ListQuery { delimiter: Some("/".to_owned()), ..query };
     let rolled = page_through_objects(&world, &query).await;
-    let prefixes: Vec<_> =
-        rolled.iter().filter(|entry| matches!(entry, Listed::Prefix(_))).map(Listed::name).collect();
+    let prefixes: Vec<_> = rolled
+        .iter()
+        .filter(|entry| matches!(entry, Listed::Prefix(_)))
+        .map(Listed::name)
+        .collect();
     assert_eq!(prefixes, ["a/", "foo+1/", "foo/", "é/", "\u{10ffff}/"]);
 }
 
@@ -219,7 +250,8 @@ async fn nasty_keys_come_in_the_order_of_their_bytes() {
 async fn a_limit_of_nothing_lists_nothing_and_is_not_truncated() {
     let world = World::memory().await;
     world.commit(&world.inline(&key("a"))).await.expect("stored");
-    let page = world.catalog.list_objects(world.bucket.1, &ListQuery::default()).await.expect("read");
+    let page =
+        world.catalog.list_objects(world.bucket.1, &ListQuery::default()).await.expect("read");
     assert!(page.items.is_empty() && page.prefixes.is_empty() && page.next.is_none());
 }
 
@@ -253,8 +285,8 @@ async fn another_bucket_s_keys_are_never_listed() {
     world.commit(&world.inline(&key("a/1"))).await.expect("stored");
     world.create_upload(&key("a/1")).await.expect("begun");
     let name = "other".parse().expect("a name");
-    let other = world.catalog.create_bucket(&name, &crate::support::account(), types::GeometryName::Local);
-    world.bucket = (name.clone(), other.await.expect("made").id);
+    let other = world.catalog.create_bucket(&name, &account(), Local).await.expect("made");
+    world.bucket = (name, other.id);
     for delimiter in [None, Some("/".to_owned())] {
         let query = ListQuery { delimiter, limit: 9, ..ListQuery::default() };
         assert!(page_through_objects(&world, &query).await.is_empty());

@@ -1,7 +1,9 @@
 //! The catalog from outside: its formats, its promises under concurrency and crashes, and its limits.
 
+extern crate drystone_metadata as metadata;
+
 mod crash;
-// mod golden;
+mod golden;
 mod groups;
 mod listing;
 mod model;

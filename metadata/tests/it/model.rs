@@ -102,7 +102,8 @@ impl Model {
                 let (at, _, parts) = &mut self.uploads[upload];
                 let row = world.catalog.stream(stream).await.expect("read").expect("there");
                 let part = part(stream, row.len, md5_of(stream));
-                let shared = world.catalog.commit_part(world.session, at, number, &part, &wrap(7), None);
+                let (catalog, wrap) = (&world.catalog, wrap(7));
+                let shared = catalog.commit_part(world.session, at, number, &part, &wrap, None);
                 shared.await.expect("shared");
                 parts.insert(number, stream);
             }
@@ -223,7 +224,9 @@ async fn a_completed_upload_whose_object_is_gone_is_no_upload() {
     let stored = world.stream(1, Local);
     world.put_part(&at, 2, &stored).await.expect("stored");
     let chosen = vec![(2, md5(&stored))];
-    for unordered in [vec![(2, md5(&stored)), (2, md5(&stored))], vec![(2, md5(&stored)), (1, [0; 16])]] {
+    for unordered in
+        [vec![(2, md5(&stored)), (2, md5(&stored))], vec![(2, md5(&stored)), (1, [0; 16])]]
+    {
         let refused = world.complete(&at, unordered).await;
         assert!(matches!(refused, Err(CatalogError::InvalidPart(_))), "{refused:?}");
     }

@@ -56,7 +56,9 @@ async fn a_deleted_bucket_has_no_objects(world: World) {
         let gone = deletes.iter().filter(|delete| delete.is_ok()).count();
         assert!(gone <= 1 && (gone == 0 || stored == 0), "{stored} stored, {gone} deleted");
         match world.catalog.bucket(&name).await {
-            Ok(bucket) => assert_eq!((gone, bucket.state), (0, metadata::records::BucketState::Open)),
+            Ok(bucket) => {
+                assert_eq!((gone, bucket.state), (0, metadata::records::BucketState::Open))
+            }
             Err(_) => assert_eq!(gone, 1),
         }
         deleted += gone;
@@ -245,7 +247,9 @@ async fn replacing_one_key_from_all_sides_leaks_nothing(world: World) {
                         Err(error) => Err(error),
                     },
                     3 => world.collect().await,
-                    _ => world.commit(&world.whole(&name, &world.stream(1, Local))).await.map(|_| ()),
+                    _ => {
+                        world.commit(&world.whole(&name, &world.stream(1, Local))).await.map(|_| ())
+                    }
                 };
                 match outcome {
                     Ok(()) | Err(CatalogError::NoSuchKey | CatalogError::StreamDying(_)) => {}

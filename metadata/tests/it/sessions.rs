@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use metadata::records::{SessionState, StreamState};
 use metadata::{CatalogError, StreamCommit};
-use types::{Clock, GeometryName::Local, SessionId};
+use types::GeometryName::Local;
+use types::{Clock, SessionId};
 
 use crate::support::{LEASE, Stored, World, key, md5};
 
@@ -119,7 +120,8 @@ async fn an_abandoned_stream_takes_no_more_rows_and_is_collected() {
 async fn what_a_session_left_unfinished_goes_with_it_whenever_the_end_is_interrupted() {
     for allowed in 0..8 {
         let world = World::memory().await;
-        let (one, two, used) = (world.stream(3, Local), world.stream(2, Local), world.stream(1, Local));
+        let (one, two, used) =
+            (world.stream(3, Local), world.stream(2, Local), world.stream(1, Local));
         let (catalog, session) = (&world.catalog, world.session);
         catalog.commit_segments(session, &on_the_way(&one, 0, 3)).await.expect("stored");
         catalog.commit_segments(session, &on_the_way(&two, 0, 2)).await.expect("stored");

@@ -140,8 +140,7 @@ impl World {
     pub(crate) async fn rocks() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let shared = RocksShared::new(8 << 20).expect("shared");
-        let options =
-            RocksOptions::index(&shared).with_families(metadata::schema::families());
+        let options = RocksOptions::index(&shared).with_families(metadata::schema::families());
         let rocks = Rocks::open(folder.path(), options).await.expect("open");
         Self::over(Arc::new(rocks), Some(Arc::new(folder)), GeometryName::Local).await
     }

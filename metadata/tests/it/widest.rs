@@ -78,7 +78,8 @@ async fn ten_thousand_streams_of_one_object_lose_their_keys_with_it() {
 }
 
 #[tokio::test]
-async fn thirty_two_segments_of_the_widest_geometry_are_stored_and_freed_while_all_slots_change_hands() {
+async fn thirty_two_segments_of_the_widest_geometry_are_stored_and_freed_while_all_slots_change_hands()
+ {
     let world = World::wide().await;
     let stored = world.stream(32, Wide);
     world.commit(&world.whole(&key("a"), &stored)).await.expect("stored");

@@ -1,11 +1,14 @@
 //! What the operator sees and says: `drystone admin`, and the gateway's metrics.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{Cluster, START_LIMIT, binary, keys};
+use crate::process::Process;
 
 /// What the gateway says of one node (`drystone admin nodes --json`).
 #[derive(Clone, Debug)]
@@ -69,10 +72,35 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("the gateway does not know {name}: {states:?}")).clone()
     }
 
-    /// Bytes of live shards on all nodes that are online, by their own account.
+    /// What the node with its data in `dir` says of itself (`drystone-node status --json`).
+    ///
+    /// # Panics
+    /// If it does not run.
     #[must_use]
-    pub fn used(&self) -> u64 {
-        self.node_states().iter().map(NodeState::used).sum()
+    pub fn node_status(&self, dir: &Path) -> Value {
+        let mut command = Command::new(binary("drystone-node"));
+        let output = command.args(["status", "--json", "--data"]).arg(dir).output();
+        let output = output.expect("the drystone-node binary starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Bytes of live shards on one node process, which must run.
+    #[must_use]
+    pub fn used_by(&self, index: usize) -> u64 {
+        live_bytes(&self.node_status(&self.node_dir(index)))
+    }
+
+    /// Bytes of live shards on all nodes that run, as they are now.
+    #[must_use]
+    pub fn used(&mut self) -> u64 {
+        let running = |(index, node): (usize, &mut Process)| node.running().then_some(index);
+        let running: Vec<_> = self.nodes.iter_mut().enumerate().filter_map(running).collect();
+        if !running.is_empty() {
+            return running.into_iter().map(|index| self.used_by(index)).sum();
+        }
+        let within = fs::read_dir(self.gateway_dir().join("nodes")).expect("nodes within `up`");
+        within.map(|dir| live_bytes(&self.node_status(&dir.expect("a node's folder").path()))).sum()
     }
 
     /// How often the gateway has caught the node with this name since it started.
@@ -152,10 +180,8 @@ impl NodeState {
     pub fn online(&self) -> bool {
         self.0["state"] == "online"
     }
+}
 
-    /// Bytes of live shards, by its own account; 0 while it is not connected.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.0["used"].as_u64().unwrap_or_default()
-    }
+fn live_bytes(status: &Value) -> u64 {
+    status["store"]["live_bytes"].as_u64().expect("a node tells how much it holds")
 }

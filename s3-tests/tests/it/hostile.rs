@@ -19,7 +19,7 @@ const LENGTHS: [u64; 4] = [6 * MIB, MIB, 300 * KIB, 40 * KIB];
 
 async fn rounds(s3: &Client, mode: Mode, old: &[(String, Content)]) {
     for (index, len) in LENGTHS.into_iter().enumerate() {
-        let (path, content) = (format!("/b/{mode:?}-{index}"), Content::new(index as u64, len));
+        let (path, content) = (format!("/bkt/{mode:?}-{index}"), Content::new(index as u64, len));
         let begin = Instant::now();
         s3.put_content(&path, content)
             .await
@@ -43,7 +43,7 @@ async fn rounds(s3: &Client, mode: Mode, old: &[(String, Content)]) {
 
 async fn suffer(cluster: &Cluster, mode: Mode) {
     let s3 = cluster.client();
-    let bucket = s3.put("/b").send().await.read().await;
+    let bucket = s3.put("/bkt").send().await.read().await;
     assert_eq!(bucket.status, 200);
     let hostile = HostileNode::join(&cluster.invite(), &format!("{mode:?}")).await;
     cluster.online(6).await;
@@ -51,7 +51,7 @@ async fn suffer(cluster: &Cluster, mode: Mode) {
     let mut old = Vec::new();
     for (index, len) in LENGTHS.into_iter().chain([2 * MIB; 6]).enumerate() {
         let (path, content) =
-            (format!("/b/before-{mode:?}-{index}"), Content::new(index as u64 + 100, len));
+            (format!("/bkt/before-{mode:?}-{index}"), Content::new(index as u64 + 100, len));
         s3.put_content(&path, content).await.unwrap();
         old.push((path, content));
     }
@@ -98,7 +98,7 @@ async fn each(modes: &[Mode]) {
     for &mode in modes {
         // A cluster for each: who was caught once is not trusted with the next mode's shards.
         let cluster = Options::new().nodes(5).quick_upkeep().separate().await;
-        cluster.client().make_bucket("b").await;
+        cluster.client().make_bucket("bkt").await;
         suffer(&cluster, mode).await;
     }
 }

@@ -72,7 +72,7 @@ async fn listings_page_group_and_never_lose_a_key() {
         .query("list-type", "2")
         .query("prefix", "top")
         .query("encoding-type", "url");
-    assert_eq!(url.send().await.expect_status(200).await.all("Key"), ["top+%26+%3C1%3E"]);
+    assert_eq!(url.send().await.expect_status(200).await.all("Key"), ["top%20%26%20%3C1%3E"]);
     let none = s3
         .get("/list")
         .query("list-type", "2")

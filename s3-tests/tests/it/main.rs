@@ -5,6 +5,7 @@ mod buckets;
 mod checksums;
 mod clients;
 mod hostile;
+mod house;
 mod listings;
 mod memory;
 mod multipart;

@@ -56,7 +56,7 @@ async fn every_nasty_length_goes_in_and_comes_out_identical() {
 async fn ranges_and_conditions_are_answered_as_http_says() {
     let cluster = Options::new().up().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     for len in [1_000, 700_000] {
         ranges(&s3, Content::new(len, len)).await;
     }
@@ -66,7 +66,7 @@ async fn ranges_and_conditions_are_answered_as_http_says() {
 
 async fn ranges(s3: &Client, content: Content) {
     let len = content.len;
-    s3.put_content("/b/ranged", content).await.unwrap();
+    s3.put_content("/bkt/ranged", content).await.unwrap();
     for (header, range) in [
         ("bytes=0-0".to_owned(), 0..1),
         ("bytes=10-19".to_owned(), 10..20),
@@ -76,7 +76,7 @@ async fn ranges(s3: &Client, content: Content) {
         ("bytes=-5".to_owned(), len - 5..len),
         (format!("bytes=-{}", len * 3), 0..len),
     ] {
-        let answer = s3.get("/b/ranged").header("range", &header).send().await;
+        let answer = s3.get("/bkt/ranged").header("range", &header).send().await;
         assert_eq!(answer.status, 206, "{header}");
         let expected = format!("bytes {}-{}/{len}", range.start, range.end - 1);
         assert_eq!(answer.header("content-range"), Some(expected.as_str()), "{header}");
@@ -84,7 +84,7 @@ async fn ranges(s3: &Client, content: Content) {
         answer.check(content, range).await.unwrap_or_else(|error| panic!("{header}: {error}"));
     }
     for header in [format!("bytes={len}-"), "bytes=-0".to_owned()] {
-        s3.get("/b/ranged")
+        s3.get("/bkt/ranged")
             .header("range", &header)
             .send()
             .await
@@ -92,13 +92,13 @@ async fn ranges(s3: &Client, content: Content) {
             .await;
     }
     let head =
-        s3.head("/b/ranged").header("range", "bytes=1-2").send().await.expect_status(206).await;
+        s3.head("/bkt/ranged").header("range", "bytes=1-2").send().await.expect_status(206).await;
     assert_eq!(head.header("content-length"), Some("2"));
 }
 
 async fn read_conditions(s3: &Client) {
-    let etag = s3.put_content("/b/read", Content::new(1, 100)).await.unwrap();
-    let head = s3.head("/b/read").send().await.expect_status(200).await;
+    let etag = s3.put_content("/bkt/read", Content::new(1, 100)).await.unwrap();
+    let head = s3.head("/bkt/read").send().await.expect_status(200).await;
     let modified = head.header("last-modified").unwrap().to_owned();
     let (past, future) = ("Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT");
     for (name, value, status) in [
@@ -114,62 +114,68 @@ async fn read_conditions(s3: &Client) {
         ("if-unmodified-since", future, 200),
         ("if-unmodified-since", past, 412),
     ] {
-        let answer = s3.get("/b/read").header(name, value).send().await.read().await;
+        let answer = s3.get("/bkt/read").header(name, value).send().await.read().await;
         assert_eq!(answer.status, status, "GET {name}: {value}: {}", answer.text);
-        let answer = s3.head("/b/read").header(name, value).send().await.read().await;
+        let answer = s3.head("/bkt/read").header(name, value).send().await.read().await;
         assert_eq!(answer.status, status, "HEAD {name}: {value}");
     }
     // RFC 9110 §13.2.2: the ETag's condition makes that of the date void.
-    let both = s3.get("/b/read").header("if-match", &etag).header("if-unmodified-since", past);
+    let both = s3.get("/bkt/read").header("if-match", &etag).header("if-unmodified-since", past);
     both.send().await.expect_status(200).await;
     let both = s3
-        .get("/b/read")
+        .get("/bkt/read")
         .header("if-none-match", "\"other\"")
         .header("if-modified-since", &modified);
     both.send().await.expect_status(200).await;
 }
 
 async fn write_conditions(s3: &Client) {
-    s3.put("/b/write")
+    s3.put("/bkt/write")
         .header("if-none-match", "*")
         .body("one")
         .send()
         .await
         .expect_status(200)
         .await;
-    s3.put("/b/write")
+    s3.put("/bkt/write")
         .header("if-none-match", "*")
         .body("two")
         .send()
         .await
         .expect_error(412, "PreconditionFailed")
         .await;
-    s3.put("/b/write")
+    s3.put("/bkt/write")
         .header("if-match", "\"other\"")
         .body("two")
         .send()
         .await
         .expect_error(412, "PreconditionFailed")
         .await;
-    s3.put("/b/missing")
+    s3.put("/bkt/missing")
         .header("if-match", "\"other\"")
         .body("two")
         .send()
         .await
         .expect_error(404, "NoSuchKey")
         .await;
-    let got = s3.get("/b/write").send().await.expect_status(200).await;
+    let got = s3.get("/bkt/write").send().await.expect_status(200).await;
     assert_eq!(got.text, "one", "a refused write changes nothing");
     let etag = got.header("etag").unwrap().to_owned();
-    s3.put("/b/write").header("if-match", &etag).body("two").send().await.expect_status(200).await;
-    s3.delete("/b/write")
+    s3.put("/bkt/write")
+        .header("if-match", &etag)
+        .body("two")
+        .send()
+        .await
+        .expect_status(200)
+        .await;
+    s3.delete("/bkt/write")
         .header("if-match", &etag)
         .send()
         .await
         .expect_error(412, "PreconditionFailed")
         .await;
     let etag = s3
-        .head("/b/write")
+        .head("/bkt/write")
         .send()
         .await
         .expect_status(200)
@@ -177,11 +183,11 @@ async fn write_conditions(s3: &Client) {
         .header("etag")
         .unwrap()
         .to_owned();
-    s3.delete("/b/write").header("if-match", &etag).send().await.expect_status(204).await;
+    s3.delete("/bkt/write").header("if-match", &etag).send().await.expect_status(204).await;
 
     // Of many that want to be first, one is.
     let writers = stream::iter(0..16).map(|index| {
-        s3.put("/b/race")
+        s3.put("/bkt/race")
             .header("if-none-match", "*")
             .content(Content::new(index, 100_000 * (index % 2) + 10))
             .send()
@@ -195,7 +201,7 @@ async fn write_conditions(s3: &Client) {
 async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
     let cluster = Options::new().up().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     s3.make_bucket("other").await;
     let headers = [
         ("content-type", "text/plain; charset=utf-8"),
@@ -208,7 +214,7 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         ("x-amz-meta-empty", ""),
     ];
     for (path, content) in
-        [("/b/small", Content::new(1, 100)), ("/b/large", Content::new(2, 1_500_000))]
+        [("/bkt/small", Content::new(1, 100)), ("/bkt/large", Content::new(2, 1_500_000))]
     {
         let mut put = s3.put(path).content(content);
         for (name, value) in headers {
@@ -245,13 +251,13 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         let head = s3.head("/other/copy with space").send().await;
         assert_eq!(head.header("x-amz-meta-colour"), Some("dry stone grey"));
         let replace =
-            s3.put("/b/replaced").header("x-amz-copy-source", "/other/copy%20with%20space");
+            s3.put("/bkt/replaced").header("x-amz-copy-source", "/other/copy%20with%20space");
         let replace = replace
             .header("x-amz-metadata-directive", "REPLACE")
             .header("x-amz-meta-new", "1")
             .header("content-type", "c/d");
         replace.send().await.expect_status(200).await;
-        let head = s3.head("/b/replaced").send().await;
+        let head = s3.head("/bkt/replaced").send().await;
         assert_eq!(
             (head.header("x-amz-meta-new"), head.header("x-amz-meta-colour")),
             (Some("1"), None)
@@ -259,18 +265,19 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         assert_eq!(head.header("content-type"), Some("c/d"));
         // The source may go; its bytes stay for the copies.
         s3.delete(path).send().await.expect_status(204).await;
-        s3.check_content("/b/replaced", content).await.unwrap();
+        s3.check_content("/bkt/replaced", content).await.unwrap();
         // Onto itself only with a change.
-        let itself = s3.put("/b/replaced").header("x-amz-copy-source", "/b/replaced").send().await;
+        let itself =
+            s3.put("/bkt/replaced").header("x-amz-copy-source", "/bkt/replaced").send().await;
         itself.expect_error(400, "InvalidRequest").await;
         let itself = s3
-            .put("/b/replaced")
-            .header("x-amz-copy-source", "/b/replaced")
+            .put("/bkt/replaced")
+            .header("x-amz-copy-source", "/bkt/replaced")
             .header("x-amz-metadata-directive", "REPLACE");
         itself.send().await.expect_status(200).await;
-        s3.check_content("/b/replaced", content).await.unwrap();
+        s3.check_content("/bkt/replaced", content).await.unwrap();
     }
-    let etag = s3.head("/b/replaced").send().await.header("etag").unwrap().to_owned();
+    let etag = s3.head("/bkt/replaced").send().await.header("etag").unwrap().to_owned();
     for (name, value, status) in [
         ("x-amz-copy-source-if-match", etag.as_str(), 200),
         ("x-amz-copy-source-if-match", "\"other\"", 412),
@@ -280,22 +287,22 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
         ("x-amz-copy-source-if-modified-since", "Sat, 01 Jan 2000 00:00:00 GMT", 200),
     ] {
         let copy = s3
-            .put("/b/conditional")
-            .header("x-amz-copy-source", "/b/replaced")
+            .put("/bkt/conditional")
+            .header("x-amz-copy-source", "/bkt/replaced")
             .header(name, value)
             .send()
             .await;
         copy.expect_status(status).await;
     }
-    s3.put("/b/x")
-        .header("x-amz-copy-source", "/b/missing")
+    s3.put("/bkt/x")
+        .header("x-amz-copy-source", "/bkt/missing")
         .send()
         .await
         .expect_error(404, "NoSuchKey")
         .await;
 
     let attributes = s3
-        .get("/b/replaced")
+        .get("/bkt/replaced")
         .query("attributes", "")
         .header("x-amz-object-attributes", "ETag,ObjectSize,StorageClass");
     let attributes = attributes.send().await.expect_status(200).await;
@@ -306,7 +313,7 @@ async fn metadata_and_headers_come_back_and_copies_take_or_replace_them() {
 }
 
 async fn limits(s3: &Client) {
-    let longest = format!("/b/{}", "k".repeat(1024));
+    let longest = format!("/bkt/{}", "k".repeat(1024));
     s3.put(&longest).body("x").send().await.expect_status(200).await;
     s3.put(&format!("{longest}k"))
         .body("x")
@@ -314,11 +321,11 @@ async fn limits(s3: &Client) {
         .await
         .expect_error(400, "KeyTooLongError")
         .await;
-    let fits = s3.put("/b/meta").header("x-amz-meta-a", &"v".repeat(2047)).body("x");
+    let fits = s3.put("/bkt/meta").header("x-amz-meta-a", &"v".repeat(2047)).body("x");
     fits.send().await.expect_status(200).await;
-    let too_much = s3.put("/b/meta").header("x-amz-meta-a", &"v".repeat(2048)).body("x");
+    let too_much = s3.put("/bkt/meta").header("x-amz-meta-a", &"v".repeat(2048)).body("x");
     too_much.send().await.expect_error(400, "MetadataTooLarge").await;
-    s3.put("/b/x")
+    s3.put("/bkt/x")
         .header("x-amz-storage-class", "NO_SUCH_CLASS")
         .body("x")
         .send()
@@ -328,7 +335,7 @@ async fn limits(s3: &Client) {
     for key in
         ["a//b", "ü/ö ä", "+&=?#%", "a/../b", "tab\tnewline\n", "\u{1F9F1}", ".", "trailing/"]
     {
-        let path = format!("/b/{key}");
+        let path = format!("/bkt/{key}");
         s3.put(&path).body(key.to_owned()).send().await.expect_status(200).await;
         assert_eq!(s3.get(&path).send().await.expect_status(200).await.text, key);
     }

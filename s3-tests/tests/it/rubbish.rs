@@ -17,19 +17,19 @@ const OLD: Content = Content::new(1, 1_000_000);
 async fn rubbish_lies_and_broken_uploads_leave_the_old_object_untouched() {
     let mut cluster = Options::new().quick_upkeep().up().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
-    s3.put_content("/b/old", OLD).await.unwrap();
+    s3.make_bucket("bkt").await;
+    s3.put_content("/bkt/old", OLD).await.unwrap();
     // The same, small enough for the metadata.
-    s3.put("/b/inline").body("old").send().await.expect_status(200).await;
+    s3.put("/bkt/inline").body("old").send().await.expect_status(200).await;
 
     garbage(&cluster).await;
     lies(&s3).await;
     disconnects(&cluster, &s3).await;
     malformed_bodies(&s3).await;
 
-    s3.check_content("/b/old", OLD).await.unwrap();
-    assert_eq!(s3.get("/b/inline").send().await.expect_status(200).await.text, "old");
-    assert_eq!(s3.keys("b").await, ["inline", "old"], "nothing half-done became visible");
+    s3.check_content("/bkt/old", OLD).await.unwrap();
+    assert_eq!(s3.get("/bkt/inline").send().await.expect_status(200).await.text, "old");
+    assert_eq!(s3.keys("bkt").await, ["inline", "old"], "nothing half-done became visible");
     assert!(cluster.gateway.running());
 }
 
@@ -51,10 +51,10 @@ async fn garbage(cluster: &Cluster) {
         b"BREW /pot HTCPCP/1.0\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET /%zz/%00 HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"PUT /b/old HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
-        b"PUT /b/old HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
-        b"PUT /b/old HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-        b"PUT /b/old HTTP/1.1\r\nhost: x\r\nauthorization: AWS4-HMAC-SHA256 Credential=\xff\xfe\r\ncontent-length: 1\r\n\r\nx",
+        b"PUT /bkt/old HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"PUT /bkt/old HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
+        b"PUT /bkt/old HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"PUT /bkt/old HTTP/1.1\r\nhost: x\r\nauthorization: AWS4-HMAC-SHA256 Credential=\xff\xfe\r\ncontent-length: 1\r\n\r\nx",
         &[0; 70_000],
         long.as_bytes(),
         headers.as_bytes(),
@@ -74,7 +74,7 @@ async fn lies(s3: &Client) {
     ] {
         let body = Content::new(2, 100_000).bytes();
         let lie = s3
-            .put("/b/old")
+            .put("/bkt/old")
             .header("x-amz-decoded-content-length", &said.to_string())
             .payload(payload)
             .body(body);
@@ -86,14 +86,14 @@ async fn lies(s3: &Client) {
             );
         }
     }
-    let missing = s3.put("/b/old").payload(Payload::UnsignedTrailer(
+    let missing = s3.put("/bkt/old").payload(Payload::UnsignedTrailer(
         8192,
         "x-amz-checksum-crc32",
         "AAAAAA==".into(),
     ));
     missing.body(Content::new(3, 50_000).bytes()).send().await.expect_error(400, "BadDigest").await;
     // A trailer that was announced and does not come.
-    let cut = s3.put("/b/old").payload(Payload::UnsignedTrailer(
+    let cut = s3.put("/bkt/old").payload(Payload::UnsignedTrailer(
         8192,
         "x-amz-checksum-crc32",
         "AAAAAA==".into(),
@@ -105,20 +105,20 @@ async fn lies(s3: &Client) {
     });
     let answer = cut.send().await.read().await;
     assert_eq!(answer.status, 400, "{}", answer.text);
-    let too_large = s3.put("/b/old").stream((5 << 30) + 1, stream::empty());
+    let too_large = s3.put("/bkt/old").stream((5 << 30) + 1, stream::empty());
     if let Ok(answer) = too_large.try_send().await {
         answer.expect_error(400, "EntityTooLarge").await;
     }
-    s3.check_content("/b/old", OLD).await.unwrap();
+    s3.check_content("/bkt/old", OLD).await.unwrap();
 }
 
 async fn disconnects(cluster: &Cluster, s3: &Client) {
     let before = cluster.used();
     for (path, len, sent) in [
-        ("/b/old", 20_000_000, 12_000_000),
-        ("/b/old", 100_000, 1),
-        ("/b/inline", 10_000, 5_000),
-        ("/b/new", 700_000, 699_999),
+        ("/bkt/old", 20_000_000, 12_000_000),
+        ("/bkt/old", 100_000, 1),
+        ("/bkt/inline", 10_000, 5_000),
+        ("/bkt/new", 700_000, 699_999),
     ] {
         let content = Content::new(7, len);
         let pieces = content.pieces(100_000).map(Ok);
@@ -137,7 +137,7 @@ async fn disconnects(cluster: &Cluster, s3: &Client) {
         let answer = s3.put(path).stream(len, broken.chain(end)).try_send().await;
         assert!(answer.is_err(), "a PUT that sent {sent} of {len} bytes was answered");
     }
-    s3.check_content("/b/old", OLD).await.unwrap();
+    s3.check_content("/bkt/old", OLD).await.unwrap();
     cluster
         .eventually("what broken uploads left is collected", Duration::from_secs(30), || {
             let now = cluster.used();
@@ -157,7 +157,7 @@ async fn malformed_bodies(s3: &Client) {
     ] {
         let md5 = drystone_s3_tests::checksum::content_md5(body.as_bytes());
         let answer = s3
-            .post("/b")
+            .post("/bkt")
             .query("delete", "")
             .header("content-md5", &md5)
             .body(body)
@@ -167,7 +167,7 @@ async fn malformed_bodies(s3: &Client) {
             .await;
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.text);
     }
-    let upload = s3.create_upload("/b/old").await;
+    let upload = s3.create_upload("/bkt/old").await;
     for body in [
         "",
         "rubbish",
@@ -175,14 +175,14 @@ async fn malformed_bodies(s3: &Client) {
         "<CompleteMultipartUpload><Part><PartNumber>x</PartNumber></Part></CompleteMultipartUpload>",
     ] {
         let answer =
-            s3.post("/b/old").query("uploadId", &upload).body(body).send().await.read().await;
+            s3.post("/bkt/old").query("uploadId", &upload).body(body).send().await.read().await;
         assert_eq!(answer.status, 400, "{body:?}: {}", answer.text);
     }
-    s3.delete("/b/old").query("uploadId", &upload).send().await.expect_status(204).await;
+    s3.delete("/bkt/old").query("uploadId", &upload).send().await.expect_status(204).await;
     for request in [
-        s3.get("/b/old").query("partNumber", "x"),
-        s3.get("/b").query("max-keys", "many"),
-        s3.get("/b").query("list-type", "2").query("encoding-type", "rot13"),
+        s3.get("/bkt/old").query("partNumber", "x"),
+        s3.get("/bkt").query("max-keys", "many"),
+        s3.get("/bkt").query("list-type", "2").query("encoding-type", "rot13"),
     ] {
         let answer = request.send().await.read().await;
         assert_eq!(answer.status, 400, "{}", answer.text);

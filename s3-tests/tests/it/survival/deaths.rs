@@ -16,7 +16,7 @@ use super::{Load, REPAIR, check_all, put_some, written};
 async fn any_two_of_six_nodes_die_while_objects_are_read_and_no_get_fails() {
     let mut cluster = Options::new().separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let objects = put_some(&s3, "read", &[64 * MIB, 64 * MIB, 5 * MIB, 300 * KIB, 20 * KIB]).await;
     cluster.whole(REPAIR).await;
     for pair in [(0, 3), (1, 2), (4, 5)] {
@@ -56,14 +56,14 @@ async fn any_two_of_six_nodes_die_while_objects_are_read_and_no_get_fails() {
 async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let writers = {
         let s3 = s3.clone();
         Load::start(4, move |task, round| {
             let s3 = s3.clone();
             async move {
                 let content = written(task, round);
-                let path = format!("/b/w-{task}-{round}");
+                let path = format!("/bkt/w-{task}-{round}");
                 s3.put_content(&path, content)
                     .await
                     .unwrap_or_else(|error| panic!("PUT {path}: {error}"));
@@ -80,12 +80,12 @@ async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
     writers.rounds(24).await;
     let rounds = writers.done.load(Ordering::Relaxed);
     writers.finish().await;
-    let keys = s3.keys("b").await;
+    let keys = s3.keys("bkt").await;
     assert!(keys.len() as u64 >= rounds);
     for key in &keys {
         let mut parts = key.split('-').skip(1).map(|number| number.parse().unwrap());
         let content = written(parts.next().unwrap(), parts.next().unwrap());
-        s3.check_content(&format!("/b/{key}"), content)
+        s3.check_content(&format!("/bkt/{key}"), content)
             .await
             .unwrap_or_else(|error| panic!("{key}: {error}"));
     }
@@ -98,7 +98,7 @@ async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
     for key in keys.iter().step_by(3) {
         let mut parts = key.split('-').skip(1).map(|number| number.parse().unwrap());
         let content = written(parts.next().unwrap(), parts.next().unwrap());
-        s3.check_content(&format!("/b/{key}"), content)
+        s3.check_content(&format!("/bkt/{key}"), content)
             .await
             .unwrap_or_else(|error| panic!("{key} from the rest: {error}"));
     }
@@ -108,14 +108,14 @@ async fn nodes_freeze_and_die_while_objects_are_written_and_no_put_fails() {
 async fn nodes_killed_during_writes_come_back_with_every_acknowledged_shard() {
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let acknowledged: Arc<std::sync::Mutex<Vec<(String, Content)>>> = Arc::default();
     let writers = {
         let (s3, acknowledged) = (s3.clone(), Arc::clone(&acknowledged));
         Load::start(3, move |task, round| {
             let (s3, acknowledged) = (s3.clone(), Arc::clone(&acknowledged));
             async move {
-                let (path, content) = (format!("/b/w-{task}-{round}"), written(task, round));
+                let (path, content) = (format!("/bkt/w-{task}-{round}"), written(task, round));
                 match s3.put_content(&path, content).await {
                     Ok(_) => acknowledged.lock().unwrap().push((path, content)),
                     // While all six are down there is nobody to write to, and that is said as S3 says it.

@@ -17,7 +17,7 @@ use super::{REPAIR, check_all, put_some};
 async fn flipped_bits_and_truncated_logs_are_never_served_but_blamed_and_repaired() {
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let objects =
         put_some(&s3, "rot", &[8 * MIB, 3 * MIB, 700 * KIB, 300 * KIB, 100 * KIB, 17 * KIB]).await;
     cluster.whole(REPAIR).await;
@@ -100,11 +100,11 @@ async fn full_disks_fail_cleanly_and_leave_nothing_half_committed() {
     cluster.add_node_with("64MiB");
     cluster.online(6).await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let mut objects = Vec::new();
     let refused = loop {
         let content = Content::new(objects.len() as u64, 16 * MIB);
-        let path = format!("/b/fill-{:03}", objects.len());
+        let path = format!("/bkt/fill-{:03}", objects.len());
         match s3.put_content(&path, content).await {
             Ok(_) => objects.push((path, content)),
             Err(ClientError::Status { status, body }) => {
@@ -123,13 +123,13 @@ async fn full_disks_fail_cleanly_and_leave_nothing_half_committed() {
         objects.len()
     );
     s3.get(&refused).send().await.expect_error(404, "NoSuchKey").await;
-    let replaced = s3.put_content("/b/fill-000", Content::new(999, 16 * MIB)).await;
+    let replaced = s3.put_content("/bkt/fill-000", Content::new(999, 16 * MIB)).await;
     assert!(
         matches!(replaced, Err(ClientError::Status { status, .. }) if status == 503),
         "{replaced:?}"
     );
     check_all(&s3, &objects, "with full disks").await;
-    s3.put("/b/inline").body("small objects need no node").send().await.expect_status(200).await;
+    s3.put("/bkt/inline").body("small objects need no node").send().await.expect_status(200).await;
 
     // Room again after deletes.
     for (path, _) in objects.drain(..objects.len() / 2) {
@@ -137,12 +137,12 @@ async fn full_disks_fail_cleanly_and_leave_nothing_half_committed() {
     }
     let content = Content::new(1234, 16 * MIB);
     let mut tries = 0;
-    while let Err(error) = s3.put_content("/b/again", content).await {
+    while let Err(error) = s3.put_content("/bkt/again", content).await {
         tries += 1;
         assert!(tries < 120, "no room came back: {error}");
         sleep(Duration::from_millis(500)).await;
     }
-    s3.check_content("/b/again", content).await.unwrap();
+    s3.check_content("/bkt/again", content).await.unwrap();
     check_all(&s3, &objects, "after deletes").await;
 }
 
@@ -150,7 +150,7 @@ async fn full_disks_fail_cleanly_and_leave_nothing_half_committed() {
 async fn deletes_reach_a_node_that_was_away() {
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let objects = put_some(&s3, "gone", &[5 * MIB, MIB, 100 * KIB]).await;
     cluster.whole(REPAIR).await;
     assert!(cluster.node_state("node-2").used() > 0);
@@ -184,7 +184,7 @@ async fn a_lost_nodes_slots_are_rebuilt_on_a_spare_one() {
     let options = Options::new().quick_upkeep().flag("--node-lost-after", "4s");
     let mut cluster = options.separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let objects = put_some(&s3, "lost", &[12 * MIB, 3 * MIB, 200 * KIB, 17 * KIB]).await;
     cluster.whole(REPAIR).await;
     cluster.nodes[0].kill();

@@ -16,11 +16,11 @@ use super::{REPAIR, check_all, put_some};
 async fn a_gateway_killed_in_mid_upload_keeps_what_it_acknowledged_and_nothing_of_the_rest() {
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let objects = put_some(&s3, "kept", &[100, 30 * KIB, 3 * MIB, 40 * MIB]).await;
-    let upload = s3.create_upload("/b/parts").await;
+    let upload = s3.create_upload("/bkt/parts").await;
     let part = Content::new(77, 6 * MIB);
-    let etag = s3.upload_part("/b/parts", &upload, 1, part).await;
+    let etag = s3.upload_part("/bkt/parts", &upload, 1, part).await;
     cluster.whole(REPAIR).await;
     let used = cluster.used();
     for round in 0..2 {
@@ -33,9 +33,9 @@ async fn a_gateway_killed_in_mid_upload_keeps_what_it_acknowledged_and_nothing_o
         };
         let mut halves = stream::FuturesUnordered::new();
         for (index, sent) in [MIB, 20 * MIB, 63 * MIB].into_iter().enumerate() {
-            halves.push(half(format!("/b/half-{round}-{index}"), sent));
+            halves.push(half(format!("/bkt/half-{round}-{index}"), sent));
         }
-        halves.push(half("/b/kept-3".into(), 30 * MIB));
+        halves.push(half("/bkt/kept-3".into(), 30 * MIB));
         // Until most of it lies on the nodes: a frozen moment in the middle of four uploads.
         let arrive = cluster.eventually("the halves arrive", REPAIR, || {
             let now = disk_bytes(&cluster);
@@ -56,10 +56,10 @@ async fn a_gateway_killed_in_mid_upload_keeps_what_it_acknowledged_and_nothing_o
         cluster.restart_gateway().await;
         let s3 = cluster.client();
         check_all(&s3, &objects, "after the gateway's death").await;
-        assert_eq!(s3.keys("b").await, ["kept-0", "kept-1", "kept-2", "kept-3"]);
+        assert_eq!(s3.keys("bkt").await, ["kept-0", "kept-1", "kept-2", "kept-3"]);
         // An unfinished multipart upload is not garbage.
         let listed =
-            s3.get("/b/parts").query("uploadId", &upload).send().await.expect_status(200).await;
+            s3.get("/bkt/parts").query("uploadId", &upload).send().await.expect_status(200).await;
         assert_eq!(listed.all("ETag"), std::slice::from_ref(&etag));
     }
     cluster
@@ -69,9 +69,9 @@ async fn a_gateway_killed_in_mid_upload_keeps_what_it_acknowledged_and_nothing_o
         })
         .await;
     let s3 = cluster.client();
-    let done = s3.complete_upload("/b/parts", &upload, &[(1, etag)]).await;
+    let done = s3.complete_upload("/bkt/parts", &upload, &[(1, etag)]).await;
     assert_eq!(done.status, 200, "{}", done.text);
-    s3.check_content("/b/parts", part).await.unwrap();
+    s3.check_content("/bkt/parts", part).await.unwrap();
     check_all(&s3, &objects, "after collection").await;
 }
 
@@ -88,15 +88,15 @@ async fn sigterm_finishes_what_is_under_way_and_takes_nothing_new() {
         let options = Options::new();
         let mut cluster = if separate { options.separate().await } else { options.up().await };
         let s3 = cluster.client();
-        s3.make_bucket("b").await;
+        s3.make_bucket("bkt").await;
         let (old, new) = (Content::new(1, 24 * MIB), Content::new(2, 8 * MIB));
-        s3.put_content("/b/old", old).await.unwrap();
+        s3.put_content("/bkt/old", old).await.unwrap();
         let slow = new.pieces(256 * KIB).then(|piece: Bytes| async move {
             sleep(Duration::from_millis(50)).await;
             Ok(piece)
         });
-        let put = tokio::spawn(s3.put("/b/new").stream(new.len, slow).try_send());
-        let answer = s3.get("/b/old").send().await;
+        let put = tokio::spawn(s3.put("/bkt/new").stream(new.len, slow).try_send());
+        let answer = s3.get("/bkt/old").send().await;
         let mut pieces = Box::pin(answer.pieces());
         let mut checker = old.checker(0..old.len);
         checker.feed(&pieces.next().await.unwrap().unwrap()).unwrap();
@@ -104,7 +104,7 @@ async fn sigterm_finishes_what_is_under_way_and_takes_nothing_new() {
         cluster.gateway.terminate();
         sleep(Duration::from_millis(300)).await;
         // A fresh connection is refused, or answered that the door is closing.
-        if let Ok(late) = cluster.client().put("/b/late").body("x").try_send().await {
+        if let Ok(late) = cluster.client().put("/bkt/late").body("x").try_send().await {
             assert_eq!(late.status, 503);
         }
         while let Some(piece) = pieces.next().await {
@@ -116,8 +116,8 @@ async fn sigterm_finishes_what_is_under_way_and_takes_nothing_new() {
         assert!(status.success(), "{status}");
         cluster.restart_gateway().await;
         let s3 = cluster.client();
-        s3.check_content("/b/old", old).await.unwrap();
-        s3.check_content("/b/new", new).await.unwrap();
+        s3.check_content("/bkt/old", old).await.unwrap();
+        s3.check_content("/bkt/new", new).await.unwrap();
         for node in &mut cluster.nodes {
             node.terminate();
             let status = node.ended(Duration::from_secs(10)).await;

@@ -18,12 +18,12 @@ use types::{KIB, MIB};
 /// How long repair and collection may take in these small clusters.
 const REPAIR: Duration = Duration::from_secs(60);
 
-/// Objects of several lengths under `/b/<prefix>-<index>`.
+/// Objects of several lengths under `/bkt/<prefix>-<index>`.
 async fn put_some(s3: &Client, prefix: &str, lens: &[u64]) -> Vec<(String, Content)> {
     let mut objects = Vec::new();
     for (index, &len) in lens.iter().enumerate() {
         let content = Content::new(index as u64 * 1_000_003 + len, len);
-        let path = format!("/b/{prefix}-{index}");
+        let path = format!("/bkt/{prefix}-{index}");
         s3.put_content(&path, content).await.unwrap_or_else(|error| panic!("{path}: {error}"));
         objects.push((path, content));
     }

@@ -16,7 +16,7 @@ use super::REPAIR;
 async fn a_slow_upload_loses_nothing_while_upkeep_collects_around_it() {
     let cluster = Options::new().quick_upkeep().up().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let (content, seconds) = (Content::new(8, 40 * MIB), scaled(20, 180));
     let pieces = content.len / (256 * KIB);
     let pause = Duration::from_secs(seconds) / pieces as u32;
@@ -24,18 +24,18 @@ async fn a_slow_upload_loses_nothing_while_upkeep_collects_around_it() {
         sleep(pause).await;
         Ok(piece)
     });
-    let slow = tokio::spawn(s3.put("/b/slow").stream(content.len, slow).try_send());
+    let slow = tokio::spawn(s3.put("/bkt/slow").stream(content.len, slow).try_send());
     let mut round = 0;
     while !slow.is_finished() {
         let churn = Content::new(round, 2 * MIB);
-        s3.put_content("/b/churn", churn).await.unwrap();
-        s3.check_content("/b/churn", churn).await.unwrap();
-        s3.delete("/b/churn").send().await.expect_status(204).await;
+        s3.put_content("/bkt/churn", churn).await.unwrap();
+        s3.check_content("/bkt/churn", churn).await.unwrap();
+        s3.delete("/bkt/churn").send().await.expect_status(204).await;
         round += 1;
         sleep(Duration::from_millis(100)).await;
     }
     slow.await.unwrap().unwrap().expect_status(200).await;
-    s3.check_content("/b/slow", content).await.unwrap();
+    s3.check_content("/bkt/slow", content).await.unwrap();
     assert!(round > 10, "upkeep had {round} rounds of garbage to collect");
     let expected = content.len * 6 / 4;
     cluster
@@ -48,7 +48,7 @@ async fn a_slow_upload_loses_nothing_while_upkeep_collects_around_it() {
             }
         })
         .await;
-    s3.check_content("/b/slow", content).await.unwrap();
+    s3.check_content("/bkt/slow", content).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

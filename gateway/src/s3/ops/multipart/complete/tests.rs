@@ -63,10 +63,21 @@ fn code<T>(result: S3Result<T>) -> Option<S3ErrorCode> {
 fn parts_are_named_in_ascending_order() {
     assert_eq!(code(read_choice(&mut input(&[1, 5, 9]))), None);
     assert_eq!(code(read_choice(&mut input(&[5, 1]))), Some(S3ErrorCode::InvalidPartOrder));
-    assert_eq!(code(read_choice(&mut input(&[1, 1]))), Some(S3ErrorCode::InvalidPartOrder));
+    assert_eq!(code(read_choice(&mut input(&[1, 5, 1]))), Some(S3ErrorCode::InvalidPartOrder));
     assert_eq!(code(read_choice(&mut input(&[]))), Some(S3ErrorCode::MalformedXML));
     assert_eq!(code(read_choice(&mut input(&[0]))), Some(S3ErrorCode::InvalidArgument));
     assert_eq!(code(read_choice(&mut input(&[10_001]))), Some(S3ErrorCode::InvalidArgument));
+}
+
+#[test]
+fn of_a_part_named_twice_the_last_entry_counts() {
+    let mut input = input(&[1, 1, 2]);
+    let parts =
+        input.multipart_upload.as_mut().and_then(|list| list.parts.as_mut()).expect("parts");
+    parts[1].e_tag = Some(ETag::Strong("11".repeat(16)));
+    let choices = read_choice(&mut input).expect("ascending");
+    let seen: Vec<_> = choices.iter().map(|choice| (choice.number, choice.md5)).collect();
+    assert_eq!(seen, [(1, Some([0x11; 16])), (2, Some([0; 16]))]);
 }
 
 #[test]

@@ -1,0 +1,368 @@
+//! The stored form of every table, key and value. A change here makes existing catalogs unreadable: the table needs a new format number then,
+//! and a migration.
+//!
+//! Each row below is written by hand into an empty engine; the catalog must read it and find nothing wrong. The records' own encoding
+//! must give the same bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kv::memory::Memory;
+use kv::{Family, KeyCodec, Kv};
+use metadata::commit::Inline;
+use metadata::garbage::Release;
+use metadata::records::{
+    AccessKey, Account, Body, Bucket, BucketState, Checksum, ChecksumAlgorithm, ChecksumKind,
+    ContentHeaders, Detail, Encryption, Entry, Etag, Extent, GroupState, Invite, Node, NodeState,
+    Part, PlacementGroup, SegmentRow, Session, SessionState, SlotRow, SlotSet, StreamRow,
+    StreamState, Upload,
+};
+use metadata::schema::WRAP_FAMILY;
+use metadata::{Catalog, ListQuery, LocatedBody};
+use serde::Serialize;
+use types::GeometryName::Local;
+use types::{
+    AccountId, BucketId, BucketName, Epoch, GroupId, ManifestId, NodeId, ObjectKey, Root,
+    SegmentId, SessionId, ShardId, Slot, StreamId, SystemClock, Timestamp, VersionId,
+};
+
+use crate::support::{key, node, wrap};
+
+/// A row: its family, its table, and key and value in hexadecimal.
+type Golden = (Family, &'static str, &'static str, &'static str);
+
+const MAIN: Family = Family::MAIN;
+
+const GOLDEN: &[Golden] = &[];
+
+const BUCKET: BucketId = BucketId([0xb0; 16]);
+const GROUP: GroupId = GroupId(7);
+const SESSION: SessionId = SessionId(0x0102_0304_0506_0708);
+const STREAM: StreamId = StreamId { session: SESSION, serial: 0x21 };
+const WRITING: StreamId = StreamId { session: SESSION, serial: 0x22 };
+const SMALL: StreamId = StreamId { session: SESSION, serial: 0x23 };
+const SEGMENT: SegmentId = SegmentId { stream: STREAM, index: 0 };
+/// Of the inline object, of the one with extents, of the upload, and of three that wait for collect.
+const MANIFESTS: [ManifestId; 6] = [
+    ManifestId([0xa1; 16]),
+    ManifestId([0xa2; 16]),
+    ManifestId([0xa3; 16]),
+    ManifestId([0xa4; 16]),
+    ManifestId([0xa5; 16]),
+    ManifestId([0xa6; 16]),
+];
+const T: Timestamp = Timestamp(1_700_000_000_000);
+
+/// What the catalog below is made of, encoded row by row.
+struct Rows(Vec<(Family, &'static str, String, String)>);
+
+impl Rows {
+    fn add(
+        &mut self,
+        family: Family,
+        table: &'static str,
+        key: &impl KeyCodec,
+        value: &impl Serialize,
+    ) {
+        let value = postcard::to_stdvec(value).expect("encodes");
+        self.0.push((family, table, hex::encode(key.encode()), hex::encode(value)));
+    }
+
+    fn main(&mut self, table: &'static str, key: &impl KeyCodec, value: &impl Serialize) {
+        self.add(MAIN, table, key, value);
+    }
+}
+
+fn alice() -> AccountId {
+    "alice".parse().expect("an id")
+}
+
+fn bucket_name() -> BucketName {
+    "photos".parse().expect("a name")
+}
+
+fn object_keys() -> [ObjectKey; 3] {
+    [key("a/\u{0}b"), key("c"), key("d")]
+}
+
+fn account() -> Account {
+    Account {
+        name: "Alice".to_owned(),
+        email: "a@example.org".to_owned(),
+        created: T,
+        operator: true,
+    }
+}
+
+fn access_key() -> AccessKey {
+    AccessKey { account: alice(), sealed_secret: vec![9; 3], created: T }
+}
+
+fn bucket() -> Bucket {
+    Bucket { id: BUCKET, owner: alice(), created: T, geometry: Local, state: BucketState::Open }
+}
+
+fn checksum() -> Checksum {
+    let kind = ChecksumKind::Composite { parts: 2 };
+    Checksum { algorithm: ChecksumAlgorithm::Crc32c, kind, value: vec![1, 2, 3, 4] }
+}
+
+fn detail() -> Detail {
+    Detail {
+        headers: ContentHeaders {
+            content_type: Some("text/plain".to_owned()),
+            ..ContentHeaders::default()
+        },
+        user: vec![("k".to_owned(), "v".to_owned())],
+        checksums: vec![checksum()],
+        encryption: Encryption::Customer { key_md5: [6; 16] },
+    }
+}
+
+fn entries() -> [Entry; 2] {
+    let inline = Entry {
+        version: VersionId([0xe1; 16]),
+        manifest: MANIFESTS[0],
+        modified: T,
+        size: 6,
+        etag: Etag { md5: [5; 16], parts: 0 },
+        geometry: Local,
+        class: None,
+        owner: None,
+        checksum: None,
+        body: Body::Inline,
+    };
+    let extents = Entry {
+        version: VersionId([0xe2; 16]),
+        manifest: MANIFESTS[1],
+        size: 1000,
+        etag: Etag { md5: [5; 16], parts: 2 },
+        class: Some("COLD".to_owned()),
+        owner: Some("bob".parse().expect("an id")),
+        checksum: Some((ChecksumAlgorithm::Crc32c, ChecksumKind::Composite { parts: 2 })),
+        body: Body::Extents { pages: 1 },
+        ..inline.clone()
+    };
+    [inline, extents]
+}
+
+fn extent() -> Extent {
+    Extent { stream: STREAM, offset: 24, len: 1000, part: 3, checksums: vec![checksum()] }
+}
+
+fn inline() -> Inline {
+    Inline { stream: SMALL, wrap: None, cipher: Bytes::from_static(b"sealed") }
+}
+
+fn upload() -> Upload {
+    Upload {
+        initiated: T,
+        owner: None,
+        geometry: Local,
+        class: None,
+        detail: Detail::default(),
+        checksum: Some((ChecksumAlgorithm::Sha256, true)),
+    }
+}
+
+fn part() -> Part {
+    let checksums = Vec::new();
+    Part { stream: STREAM, offset: 0, len: 512, md5: [4; 16], modified: T, checksums }
+}
+
+fn stream(state: StreamState) -> StreamRow {
+    StreamRow {
+        state,
+        geometry: Local,
+        bucket: BUCKET,
+        key_hash: [1; 32],
+        len: 1024,
+        segments: u32::from(state == StreamState::Whole),
+        hash: [2; 32],
+        created: T,
+    }
+}
+
+fn segment() -> SegmentRow {
+    let roots = (0..6).map(|slot| Root([slot; 32])).collect();
+    SegmentRow {
+        group: GROUP,
+        len: 1040,
+        roots,
+        missed: [Slot(1), Slot(5)].into_iter().collect::<SlotSet>(),
+    }
+}
+
+fn group() -> PlacementGroup {
+    let slot = |number| SlotRow { node: Some(node(number)), since: Epoch(1), ..SlotRow::default() };
+    let mut slots = vec![SlotRow::default(); 6];
+    slots[0] = slot(1);
+    slots[1] = SlotRow {
+        since: Epoch(2),
+        previous: Some(node(3)),
+        filled_to: Some(SEGMENT),
+        filling: true,
+        ..slot(2)
+    };
+    PlacementGroup { geometry: Local, scheme: 1, epoch: Epoch(2), state: GroupState::Sealed, slots }
+}
+
+fn nodes() -> [Node; 2] {
+    let active = Node {
+        name: "attic".to_owned(),
+        capacity: 5_000_000_000,
+        joined: T,
+        last_seen: T,
+        state: NodeState::Active,
+    };
+    [active.clone(), Node { state: NodeState::Lost { at: T }, ..active }]
+}
+
+fn invite() -> Invite {
+    Invite { created: T, expires: Timestamp(T.0 + 1), used_by: Some(node(1)), revoked: false }
+}
+
+fn sessions() -> [Session; 2] {
+    let state = SessionState::Leased { until: T };
+    let leased = Session { gateway: "g".to_owned(), started: T, state, fencing: 3 };
+    [leased.clone(), Session { state: SessionState::Ended { at: T }, ..leased }]
+}
+
+fn rows() -> Vec<(Family, &'static str, String, String)> {
+    let mut rows = Rows(Vec::new());
+    let [inline_key, extents_key, upload_key] = object_keys();
+    let [inline_entry, extents_entry] = entries();
+    rows.main("cluster/1", &(), &[0xc1_u8; 16]);
+    rows.main("account/1", &alice(), &account());
+    rows.main("access-key/1", &"AK".to_owned(), &access_key());
+    rows.main("bucket/1", &bucket_name(), &bucket());
+    rows.main("bucket-of/1", &(alice(), bucket_name()), &());
+    rows.main("object/1", &(BUCKET, inline_key), &inline_entry);
+    rows.main("object/1", &(BUCKET, extents_key), &extents_entry);
+    rows.main("detail/1", &MANIFESTS[0], &Detail::default());
+    rows.main("detail/1", &MANIFESTS[1], &detail());
+    rows.main("inline/1", &MANIFESTS[0], &inline());
+    rows.main("extent/1", &(MANIFESTS[1], 0_u32), &vec![extent()]);
+    rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[0], SMALL), &wrap(1));
+    rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[1], STREAM), &wrap(2));
+    rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[2], STREAM), &wrap(3));
+    rows.main("upload/1", &(BUCKET, upload_key, MANIFESTS[2]), &upload());
+    rows.main("part/1", &(MANIFESTS[2], 9_u32), &part());
+    rows.main("stream/1", &STREAM, &stream(StreamState::Whole));
+    rows.main("stream/1", &WRITING, &stream(StreamState::Writing));
+    rows.main("unfinished/1", &WRITING, &());
+    rows.main("segment/1", &SEGMENT, &segment());
+    rows.main("reference/1", &(STREAM, MANIFESTS[1], 3_u32), &());
+    rows.main("reference/1", &(STREAM, MANIFESTS[2], 9_u32), &());
+    rows.main("group/1", &GROUP, &group());
+    rows.main("group-of-node/1", &(node(1), GROUP), &Slot(0));
+    rows.main("group-of-node/1", &(node(2), GROUP), &Slot(1));
+    rows.main("segment-of-group/1", &(GROUP, SEGMENT), &());
+    rows.main("degraded/1", &(GROUP, SEGMENT), &());
+    rows.main("node/1", &node(1), &nodes()[0]);
+    rows.main("node/1", &node(2), &nodes()[1]);
+    rows.main("invite/1", &[0xdd_u8; 32], &invite());
+    rows.main("session/1", &SESSION, &sessions()[0]);
+    rows.main("session/1", &SessionId(2), &sessions()[1]);
+    rows.main("release/1", &(MANIFESTS[3], 0_u8), &Release::Version { pages: 2 });
+    rows.main("release/1", &(MANIFESTS[4], 1_u8), &Release::Aborted);
+    rows.main("release/1", &(MANIFESTS[4], 2_u8), &Release::Completed { chosen: vec![1, 300] });
+    rows.main("release/1", &(MANIFESTS[5], 3_u8), &Release::Staged { until: T, pages: 4 });
+    rows.main("check/1", &(1_u8, T, STREAM), &());
+    rows.main("drop/1", &(node(4), ShardId { group: GROUP, segment: SEGMENT, slot: Slot(3) }), &T);
+    rows.0
+}
+
+#[test]
+fn every_table_keeps_its_bytes() {
+    let rows = rows();
+    let shown: Vec<String> = rows
+        .iter()
+        .map(|(family, table, key, value)| {
+            let family = if *family == MAIN { "MAIN" } else { "WRAP_FAMILY" };
+            format!("    ({family}, {table:?}, {key:?}, {value:?}),")
+        })
+        .collect();
+    let same = rows.len() == GOLDEN.len()
+        && rows
+            .iter()
+            .zip(GOLDEN)
+            .all(|(row, golden)| (row.0, row.1, row.2.as_str(), row.3.as_str()) == *golden);
+    assert!(same, "encoded now:\n{}", shown.join("\n"));
+}
+
+/// A catalog over the golden bytes.
+async fn golden_catalog() -> Catalog {
+    let engine = Memory::new();
+    let tx = engine.begin().await.expect("open");
+    for (family, table, key, value) in GOLDEN {
+        let mut row = format!("{table}\0").into_bytes();
+        row.extend(hex::decode(key).expect("hex"));
+        tx.put(*family, row, hex::decode(value).expect("hex"));
+    }
+    tx.commit().await.expect("written");
+    Catalog::new(Arc::new(engine), Arc::new(SystemClock), std::time::Duration::from_secs(1))
+}
+
+#[tokio::test]
+async fn a_catalog_of_golden_bytes_is_whole() {
+    let catalog = golden_catalog().await;
+    let report = catalog.fsck().await.expect("fsck");
+    assert!(report.broken.is_empty(), "{:#?}", report.broken);
+    let counts = (report.objects, report.streams, report.segments, report.degraded);
+    assert_eq!(counts, (2, 2, 1, 1));
+    let left = catalog.garbage_left().await.expect("read");
+    assert_eq!((left.releases, left.checks, left.drops), (4, 1, 1));
+}
+
+#[tokio::test]
+async fn golden_bytes_read_as_what_they_were() {
+    let catalog = golden_catalog().await;
+    assert_eq!(catalog.cluster_id().await.expect("read"), [0xc1; 16]);
+    assert_eq!(catalog.accounts().await.expect("read"), [(alice(), account())]);
+    assert!(catalog.access_key("AK").await.expect("read") == Some(access_key()));
+    assert_eq!(catalog.buckets_of(&alice()).await.expect("read"), [(bucket_name(), bucket())]);
+    assert_eq!(catalog.group(GROUP).await.expect("there"), group());
+    assert_eq!(catalog.groups_of(node(2)).await.expect("read"), [(GROUP, Slot(1))]);
+    let known: [(NodeId, Node); 2] = [(node(1), nodes()[0].clone()), (node(2), nodes()[1].clone())];
+    assert_eq!(catalog.nodes().await.expect("read"), known);
+    assert_eq!(catalog.session(SESSION).await.expect("read"), Some(sessions()[0].clone()));
+    assert_eq!(catalog.session(SessionId(2)).await.expect("read"), Some(sessions()[1].clone()));
+    assert_eq!(catalog.unfinished_streams(SESSION).await.expect("read"), [WRITING]);
+    assert_eq!(catalog.degraded(None, 9).await.expect("read"), [(GROUP, SEGMENT)]);
+    assert_eq!(catalog.segments_of_group(GROUP, None, 9).await.expect("read"), [SEGMENT]);
+    assert_eq!(catalog.segment(SEGMENT).await.expect("read"), Some(segment()));
+    assert_eq!(catalog.stream(STREAM).await.expect("read"), Some(stream(StreamState::Whole)));
+    assert_eq!(catalog.drops_of(node(4), 9).await.expect("read")[0].slot, Slot(3));
+    let used = catalog.admit_node([0xdd; 32], node(9), "n", 1).await;
+    assert!(matches!(used, Err(metadata::CatalogError::Invite("used already"))), "{used:?}");
+}
+
+#[tokio::test]
+async fn golden_objects_and_uploads_read_as_what_they_were() {
+    let catalog = golden_catalog().await;
+    let [inline_key, extents_key, upload_key] = object_keys();
+    let query = ListQuery { limit: 9, ..ListQuery::default() };
+    let page = catalog.list_objects(BUCKET, &query).await.expect("read");
+    let [inline_entry, extents_entry] = entries();
+    assert_eq!(
+        page.items,
+        [(inline_key.clone(), inline_entry), (extents_key.clone(), extents_entry)]
+    );
+    let located = catalog.locate(BUCKET, &extents_key).await.expect("there");
+    assert_eq!(located.detail, detail());
+    assert!(located.wrap(STREAM).await.expect("there") == wrap(2));
+    let LocatedBody::Extents(extents) = located.body().await.expect("read") else {
+        panic!("it has extents");
+    };
+    assert_eq!(extents, [extent()]);
+    let located = catalog.locate(BUCKET, &inline_key).await.expect("there");
+    let LocatedBody::Inline(read) = located.body().await.expect("read") else {
+        panic!("it is inline");
+    };
+    assert_eq!((read.stream, &read.cipher), (SMALL, &inline().cipher));
+    assert!(read.wrap == Some(wrap(1)));
+    let at = (BUCKET, upload_key, MANIFESTS[2]);
+    assert_eq!(catalog.upload(&at).await.expect("there"), upload());
+    assert_eq!(catalog.parts(MANIFESTS[2], 0, 9).await.expect("read"), [(9, part())]);
+}
