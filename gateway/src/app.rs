@@ -119,7 +119,11 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], in words that say what to do.
-    pub async fn start(config: Config, data: PathBuf, shared: &RocksShared) -> Result<Self, AppError> {
+    pub async fn start(
+        config: Config,
+        data: PathBuf,
+        shared: &RocksShared,
+    ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
         let operator = Operator::open(&data, clock.now())?;
@@ -130,10 +134,12 @@ impl App {
         let addr = |listener: &tokio::net::TcpListener| {
             listener.local_addr().map_err(|source| AppError::Io { path: data.clone(), source })
         };
-        let (s3_addr, admin_addr, node_addr) = (addr(&s3_listener)?, addr(&admin_listener)?, addr(&node_listener)?);
+        let (s3_addr, admin_addr, node_addr) =
+            (addr(&s3_listener)?, addr(&admin_listener)?, addr(&node_listener)?);
 
         let options = RocksOptions::metadata(shared).with_families(schema::families());
-        let engine: Arc<dyn Kv> = Arc::new(Rocks::open(data.join(admin::backup::CATALOG), options).await?);
+        let engine: Arc<dyn Kv> =
+            Arc::new(Rocks::open(data.join(admin::backup::CATALOG), options).await?);
         let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), config.read_grace.0);
         let cluster = ClusterId(catalog.cluster_id().await?);
         end_old_sessions(&catalog).await?;
@@ -170,7 +176,8 @@ impl App {
         })?;
 
         let gateways = gateways(&config, node_addr)?;
-        let inviter = Arc::new(Inviter { gateways: gateways.clone(), root: operator.root.public() });
+        let inviter =
+            Arc::new(Inviter { gateways: gateways.clone(), root: operator.root.public() });
         let (doors, stop) = (CancellationToken::new(), CancellationToken::new());
         let (serving, tasks) = (TaskTracker::new(), TaskTracker::new());
         let gate = Gate {
@@ -332,7 +339,11 @@ async fn end_old_sessions(catalog: &Catalog) -> Result<(), CatalogError> {
         }
         catalog.end_session(id).await?;
         let unfinished = catalog.unfinished_streams(id).await?;
-        tracing::info!(session = id.0, unfinished = unfinished.len(), "an earlier session was ended");
+        tracing::info!(
+            session = id.0,
+            unfinished = unfinished.len(),
+            "an earlier session was ended"
+        );
         for stream in unfinished {
             catalog.abandon_stream(stream).await?;
         }
@@ -348,17 +359,23 @@ async fn root_account(
     clock: &dyn Clock,
 ) -> Result<RootKeys, AppError> {
     let keys = root_keys(&data.join(ROOT_KEYS))?;
-    secrets::check(&keys.access_key, &keys.secret_key).map_err(|why| AppError::RootKeys(why.to_owned()))?;
-    let id: AccountId = ROOT_ACCOUNT.parse().map_err(|error| AppError::RootKeys(format!("{error}")))?;
+    secrets::check(&keys.access_key, &keys.secret_key)
+        .map_err(|why| AppError::RootKeys(why.to_owned()))?;
+    let id: AccountId =
+        ROOT_ACCOUNT.parse().map_err(|error| AppError::RootKeys(format!("{error}")))?;
     let now = clock.now();
     if catalog.account(&id).await?.is_none() {
-        let account = Account { name: "root".to_owned(), email: "root@localhost".to_owned(), created: now, operator: true };
+        let account = Account {
+            name: "root".to_owned(),
+            email: "root@localhost".to_owned(),
+            created: now,
+            operator: true,
+        };
         catalog.create_account(&id, &account).await?;
     }
     let same = match catalog.access_key(&keys.access_key).await? {
-        Some(found) => {
-            secrets::open(keyring, &keys.access_key, &found).is_ok_and(|secret| *secret == *keys.secret_key)
-        }
+        Some(found) => secrets::open(keyring, &keys.access_key, &found)
+            .is_ok_and(|secret| *secret == *keys.secret_key),
         None => false,
     };
     if !same {
@@ -377,17 +394,22 @@ fn root_keys(path: &Path) -> Result<RootKeys, AppError> {
         }
         (None, None) => {}
         _ => {
-            let words = "set both DRYSTONE_ROOT_ACCESS_KEY and DRYSTONE_ROOT_SECRET_KEY, or neither";
+            let words =
+                "set both DRYSTONE_ROOT_ACCESS_KEY and DRYSTONE_ROOT_SECRET_KEY, or neither";
             return Err(AppError::RootKeys(words.to_owned()));
         }
     }
     if let Some(bytes) = operator::read_secret(path)? {
         let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
         // The parser's message would quote the secret.
-        return toml::from_str(&text).map_err(|_| AppError::RootKeys(format!("{} cannot be read", path.display())));
+        return toml::from_str(&text)
+            .map_err(|_| AppError::RootKeys(format!("{} cannot be read", path.display())));
     }
     let (access_key, secret_key) = secrets::generate();
-    let text = Zeroizing::new(format!("access_key = \"{access_key}\"\nsecret_key = \"{}\"\n", &*secret_key));
+    let text = Zeroizing::new(format!(
+        "access_key = \"{access_key}\"\nsecret_key = \"{}\"\n",
+        &*secret_key
+    ));
     operator::write_secret(path, text.as_bytes())?;
     Ok(RootKeys { access_key, secret_key })
 }

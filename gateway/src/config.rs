@@ -65,7 +65,9 @@ pub struct Period(pub Duration);
 
 /// A text that is no length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a length of time; write a whole number and a unit, such as 200ms, 90s, 15m, 6h or 7d")]
+#[error(
+    "{0:?} is not a length of time; write a whole number and a unit, such as 200ms, 90s, 15m, 6h or 7d"
+)]
 pub struct PeriodError(String);
 
 /// Unit and milliseconds, longest unit first so that `ms` is not read as `s`.
@@ -77,11 +79,14 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, PeriodError> {
         let parse = || {
-            let (digits, unit) =
-                UNITS.iter().find_map(|(suffix, millis)| Some((text.trim().strip_suffix(suffix)?, millis)))?;
+            let (digits, unit) = UNITS
+                .iter()
+                .find_map(|(suffix, millis)| Some((text.trim().strip_suffix(suffix)?, millis)))?;
             digits.trim_end().parse::<u64>().ok()?.checked_mul(*unit)
         };
-        parse().map(|millis| Self(Duration::from_millis(millis))).ok_or_else(|| PeriodError(text.to_owned()))
+        parse()
+            .map(|millis| Self(Duration::from_millis(millis)))
+            .ok_or_else(|| PeriodError(text.to_owned()))
     }
 }
 
@@ -102,7 +107,10 @@ impl From<Period> for String {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        let unit = UNITS.iter().rev().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
+        let unit = UNITS
+            .iter()
+            .rev()
+            .find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
         let (name, unit) = unit.unwrap_or(&UNITS[0]);
         write!(f, "{}{name}", millis / u128::from(*unit))
     }
@@ -114,7 +122,9 @@ mod tests {
 
     #[test]
     fn people_write_lengths_of_time() {
-        for (text, millis) in [("200ms", 200), ("90s", 90_000), ("15m", 900_000), ("6h", 21_600_000), ("0s", 0)] {
+        for (text, millis) in
+            [("200ms", 200), ("90s", 90_000), ("15m", 900_000), ("6h", 21_600_000), ("0s", 0)]
+        {
             let period: Period = text.parse().expect(text);
             assert_eq!(period.0.as_millis(), millis);
             assert_eq!(period.to_string().parse(), Ok(period));

@@ -75,7 +75,8 @@ impl Operator {
     /// [`OperatorError`]; nothing that exists is ever overwritten.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Self, OperatorError> {
         let keys = dir.join("operator");
-        fs::create_dir_all(&keys).map_err(|source| OperatorError::Io { path: keys.clone(), source })?;
+        fs::create_dir_all(&keys)
+            .map_err(|source| OperatorError::Io { path: keys.clone(), source })?;
         let root = root_key(&keys.join("root.key"))?;
         let grant = |role, key: SecretKey| {
             let grant = Grant {
@@ -107,9 +108,8 @@ fn keyring(path: &Path) -> Result<Keyring, OperatorError> {
 
 fn root_key(path: &Path) -> Result<RootKey, OperatorError> {
     match read_secret(path)? {
-        Some(bytes) => {
-            RootKey::from_pkcs8(&bytes).map_err(|source| OperatorError::Key { path: path.to_owned(), source })
-        }
+        Some(bytes) => RootKey::from_pkcs8(&bytes)
+            .map_err(|source| OperatorError::Key { path: path.to_owned(), source }),
         None => {
             let key = RootKey::generate();
             write_secret(path, key.key().pkcs8())?;
@@ -120,9 +120,8 @@ fn root_key(path: &Path) -> Result<RootKey, OperatorError> {
 
 fn secret_key(path: &Path) -> Result<SecretKey, OperatorError> {
     match read_secret(path)? {
-        Some(bytes) => {
-            SecretKey::from_pkcs8(&bytes).map_err(|source| OperatorError::Key { path: path.to_owned(), source })
-        }
+        Some(bytes) => SecretKey::from_pkcs8(&bytes)
+            .map_err(|source| OperatorError::Key { path: path.to_owned(), source }),
         None => {
             let key = SecretKey::generate();
             write_secret(path, key.pkcs8())?;
@@ -137,7 +136,9 @@ pub(crate) fn read_secret(path: &Path) -> Result<Option<Vec<u8>>, OperatorError>
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io(error)),
-        Ok(found) if found.permissions().mode() & 0o077 != 0 => Err(OperatorError::Readable(path.to_owned())),
+        Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+            Err(OperatorError::Readable(path.to_owned()))
+        }
         Ok(_) => fs::read(path).map(Some).map_err(io),
     }
 }
@@ -146,8 +147,12 @@ pub(crate) fn read_secret(path: &Path) -> Result<Option<Vec<u8>>, OperatorError>
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), OperatorError> {
     let write = || -> io::Result<()> {
         let partial = path.with_extension("partial");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, path)?;

@@ -22,6 +22,7 @@ pub mod listing;
 pub mod locate;
 pub mod nodes;
 pub mod records;
+mod rows;
 pub mod schema;
 pub mod sessions;
 mod stage;

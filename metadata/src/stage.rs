@@ -9,9 +9,10 @@ use std::time::Duration;
 use seal::wrap::WrappedKey;
 use types::{ManifestId, SessionId};
 
-use crate::commit::{NewBody, NewObject, paged, refer_page};
+use crate::commit::{NewBody, NewObject};
 use crate::garbage::Release;
 use crate::records::Extent;
+use crate::rows::{count, paged, refer_page};
 use crate::schema::RELEASES;
 use crate::{Catalog, CatalogError};
 
@@ -32,10 +33,8 @@ impl Catalog {
             return Ok(false);
         }
         let pages = paged(extents, |(extent, _)| extent);
-        let release = Release::Staged {
-            until: self.now().plus(STAGED_FOR),
-            pages: u32::try_from(pages.len()).unwrap_or(u32::MAX),
-        };
+        let until = self.now().plus(STAGED_FOR);
+        let release = Release::Staged { until, pages: count(&pages) };
         for (number, page) in (0..).zip(pages) {
             let staged = self.stage_page(session, new, number, page, &release).await;
             if let Err(refused) = staged {

@@ -6,11 +6,10 @@ use seal::wrap::WrappedKey;
 use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
 
 use crate::buckets::once_decided;
-use crate::commit::{
-    check_bucket, check_inside, check_whole, count, listed_checksum, paged, refer, write_stream,
-};
+use crate::commit::{check_bucket, listed_checksum};
 use crate::garbage::Release;
 use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, Part, StreamState, Upload};
+use crate::rows::{check_inside, check_whole, count, paged, refer, write_stream};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
 use crate::{Catalog, CatalogError, Preconditions, StreamCommit};
 

@@ -163,7 +163,9 @@ impl Cluster {
         self.alive().await;
         let running =
             self.nodes.iter_mut().map(Process::running).filter(|&running| running).count();
-        self.online(running).await;
+        if running > 0 {
+            self.online(running).await;
+        }
         self.ready().await;
     }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use protocol::version::Versions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use types::{GIB, Root, ShardId, SystemClock};
@@ -111,7 +113,8 @@ pub struct HostileNode {
 struct State {
     identity: NodeIdentity,
     name: String,
-    mode: Mutex<Mode>,
+    mode: watch::Sender<Mode>,
+    cut: AtomicU64,
     shards: Mutex<HashMap<ShardId, Arc<Shard>>>,
     asked: Mutex<HashMap<String, u64>>,
 }
@@ -147,7 +150,8 @@ impl HostileNode {
         let state = Arc::new(State {
             identity,
             name: name.to_owned(),
-            mode: Mutex::new(Mode::Honest),
+            mode: watch::Sender::new(Mode::Honest),
+            cut: AtomicU64::new(0),
             shards: Mutex::default(),
             asked: Mutex::default(),
         });
@@ -169,7 +173,13 @@ impl HostileNode {
 
     /// From now on it does this.
     pub fn set(&self, mode: Mode) {
-        *self.state.mode.lock().expect("no holder panics") = mode;
+        self.state.mode.send_replace(mode);
+    }
+
+    /// How often the gateway hung up on its floods.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.state.cut.load(Ordering::Relaxed)
     }
 
     /// How often it was asked for this since it joined.
@@ -198,6 +208,7 @@ impl Drop for HostileNode {
 }
 
 async fn serve<S: protocol::dial::Io>(mut io: S, state: &Arc<State>) {
+    let mut modes = state.mode.subscribe();
     let frame: &[u8] = match state.mode() {
         // Length 8, type 6, no flags, stream 0; eight bytes of anything.
         Mode::PingFlood => &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
@@ -215,24 +226,29 @@ async fn serve<S: protocol::dial::Io>(mut io: S, state: &Arc<State>) {
                 .max_concurrent_streams(256)
                 .initial_stream_window_size(8 << 20);
             builder.initial_connection_window_size(32 << 20).max_header_list_size(8 << 10);
-            let _ = builder.serve_connection(TokioIo::new(io), answering).await;
+            tokio::select! {
+                _ = builder.serve_connection(TokioIo::new(io), answering) => {}
+                // Floods need a connection of their own.
+                _ = modes.wait_for(|mode| matches!(mode, Mode::PingFlood | Mode::SettingsFlood)) => {}
+            }
             return;
         }
     };
     let flood = frame.repeat(1000);
     // A server's first frame must be SETTINGS; an empty one will do.
-    if io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.is_ok() {
-        while io.write_all(&flood).await.is_ok() {
-            if state.mode() == Mode::Honest {
-                return;
-            }
+    let mut sent = io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+    while sent.is_ok() {
+        if state.mode() == Mode::Honest {
+            return;
         }
+        sent = io.write_all(&flood).await;
     }
+    state.cut.fetch_add(1, Ordering::Relaxed);
 }
 
 impl State {
     fn mode(&self) -> Mode {
-        *self.mode.lock().expect("no holder panics")
+        *self.mode.borrow()
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {

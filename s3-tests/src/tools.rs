@@ -35,6 +35,12 @@ impl Tool {
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            let theirs = |prefix: &&str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+            if ["AWS_", "RCLONE_", "RESTIC_", "S3CMD_"].iter().any(|prefix| theirs(&prefix)) {
+                command.env_remove(&name);
+            }
+        }
         command
             .current_dir(&self.home)
             .env("HOME", &self.home)

@@ -233,9 +233,10 @@ impl std::fmt::Debug for View {
 fn read_floor(dir: &Path) -> Result<u64, Error> {
     let path = dir.join(FLOOR_FILE);
     match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().map_err(|_| {
-            Error::Damaged(format!("{} does not hold a number", path.display()))
-        }),
+        Ok(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| Error::Damaged(format!("{} does not hold a number", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(Error::io(format!("read {}", path.display()))(error)),
     }

@@ -76,15 +76,17 @@ impl Dialer {
         while !self.stop.is_cancelled() {
             let begun = Instant::now();
             let ended = self.link().await;
-            let stood = self.status.send_replace(self.lost(&ended)).connected
-                && begun.elapsed() >= STOOD;
+            let stood =
+                self.status.send_replace(self.lost(&ended)).connected && begun.elapsed() >= STOOD;
             if stood {
                 backoff.reset();
             }
             let wait = backoff.wait();
             if !self.stop.is_cancelled() {
                 match &ended {
-                    Ok(()) => tracing::info!(gateway = %self.gateway, ?wait, "the gateway said goodbye"),
+                    Ok(()) => {
+                        tracing::info!(gateway = %self.gateway, ?wait, "the gateway said goodbye")
+                    }
                     Err(error) => {
                         let why = with_causes(error);
                         tracing::warn!(gateway = %self.gateway, why, ?wait, "no link to the gateway");

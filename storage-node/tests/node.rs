@@ -42,11 +42,8 @@ impl Gateway {
         let root = RootKey::generate();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let invite = Invite {
-            gateways: vec![address.into()],
-            root: root.public(),
-            token: Token::random(),
-        };
+        let invite =
+            Invite { gateways: vec![address.into()], root: root.public(), token: Token::random() };
         let tls = GatewayTls::new(&granted(&root, Role::Link)).unwrap();
         let (arrived, links) = mpsc::channel(8);
         let (token, cluster) = (invite.token.clone(), ClusterId::random());
@@ -261,8 +258,7 @@ async fn a_node_with_too_little_memory_for_traffic_says_that_it_is_busy() {
     let client = gateway.link().await;
     let (sender, slow) = mpsc::channel(1);
     let first = client.clone();
-    let first =
-        tokio::spawn(async move { first.store_from(&request(1, 1_500_000), slow).await });
+    let first = tokio::spawn(async move { first.store_from(&request(1, 1_500_000), slow).await });
     sender.send(content(1_000_000, 1)).await.unwrap();
     let busy = loop {
         match client.store(&request(2, 1_500_000), pieces(&content(1_500_000, 2))).await {
@@ -320,7 +316,12 @@ async fn the_program_joins_runs_survives_a_kill_and_stops_cleanly() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("node");
     let word = gateway.invite.to_string();
-    let output = |command: Command| tokio::task::spawn_blocking(move || { let mut command = command; command.output().unwrap() });
+    let output = |command: Command| {
+        tokio::task::spawn_blocking(move || {
+            let mut command = command;
+            command.output().unwrap()
+        })
+    };
 
     let joined = output(program(&data, &["join", &word, "--disk", "512MiB", "--name", "cellar"]));
     let joined = joined.await.unwrap();

@@ -154,7 +154,8 @@ fn needs(segment: &Segment, chunks: &Range<u32>) -> Vec<(usize, Range<u32>)> {
     let whole_tail = tail.data_len != (k as usize) * seal::CHUNK;
     let needed = |code: u32| {
         let in_first = chunks.start <= first * k + code || (whole_tail && first == last);
-        let in_last = last * k + code < chunks.end || (whole_tail && tail.unit_data_len(code as usize) > 0);
+        let in_last =
+            last * k + code < chunks.end || (whole_tail && tail.unit_data_len(code as usize) > 0);
         let rows = first + u32::from(!in_first)..last + u32::from(in_last);
         (!rows.is_empty()).then_some((code as usize, rows))
     };
@@ -184,7 +185,11 @@ struct Asked {
 }
 
 impl<'a> Gather<'a> {
-    fn new(sources: &'a Sources, segment: &'a Arc<Segment>, needs: Vec<(usize, Range<u32>)>) -> Self {
+    fn new(
+        sources: &'a Sources,
+        segment: &'a Arc<Segment>,
+        needs: Vec<(usize, Range<u32>)>,
+    ) -> Self {
         let n = segment.group.slots.len();
         let mut gather = Self {
             sources,
@@ -213,7 +218,12 @@ impl<'a> Gather<'a> {
 
     async fn run_until(mut self, done: impl Fn(&Self) -> bool) -> Result<Gathered, GetError> {
         while !done(&self) {
-            let late = self.waiting.iter().filter(|(code, ..)| !self.late.contains(code)).map(|(.., at)| *at).min();
+            let late = self
+                .waiting
+                .iter()
+                .filter(|(code, ..)| !self.late.contains(code))
+                .map(|(.., at)| *at)
+                .min();
             let timer = tokio::time::sleep_until(late.unwrap_or_else(far_away).into());
             tokio::select! {
                 asked = self.asked.next() => match asked {
@@ -227,7 +237,8 @@ impl<'a> Gather<'a> {
     }
 
     fn finish(self) -> Gathered {
-        let lost = self.needs.iter().filter(|(code, rows)| !self.covers(*code, rows)).cloned().collect();
+        let lost =
+            self.needs.iter().filter(|(code, rows)| !self.covers(*code, rows)).cloned().collect();
         let geometry = self.segment.group.geometry.geometry();
         let scheme = SchemeId(self.segment.group.scheme);
         Gathered { layout: self.segment.layout, scheme, n: geometry.n, runs: self.runs, lost }
@@ -242,7 +253,9 @@ impl<'a> Gather<'a> {
     }
 
     fn covers(&self, code: usize, rows: &Range<u32>) -> bool {
-        self.runs[code].as_ref().is_some_and(|run| run.rows.start <= rows.start && rows.end <= run.rows.end)
+        self.runs[code]
+            .as_ref()
+            .is_some_and(|run| run.rows.start <= rows.start && rows.end <= run.rows.end)
     }
 
     /// How many shards there are for all of `rows`.
@@ -292,18 +305,25 @@ impl<'a> Gather<'a> {
     /// asked once need not be asked again for more rows.
     fn widen(&mut self, rows: &Range<u32>) {
         let all = self.needs.iter().map(|(_, rows)| rows).chain(&self.rows).chain([rows]);
-        self.rows = all.cloned().reduce(|all, rows| all.start.min(rows.start)..all.end.max(rows.end));
+        self.rows =
+            all.cloned().reduce(|all, rows| all.start.min(rows.start)..all.end.max(rows.end));
     }
 
     /// Asks further shards until k are there or on their way in time, best nodes first.
     fn make_up(&mut self) {
         let Some(rows) = self.rows.clone() else { return };
         let within = |wide: &Range<u32>| wide.start <= rows.start && rows.end <= wide.end;
-        let in_time = self.waiting.iter().filter(|(code, wide, _)| within(wide) && !self.late.contains(code)).count();
+        let in_time = self
+            .waiting
+            .iter()
+            .filter(|(code, wide, _)| within(wide) && !self.late.contains(code))
+            .count();
         let mut wanted = self.segment.layout.k().saturating_sub(self.covering() + in_time);
         let mut candidates: Vec<(Duration, usize)> = (0..self.runs.len())
             .filter(|code| !self.tried.contains(code) && !self.covers(*code, &rows))
-            .filter(|code| !self.waiting.iter().any(|(asked, wide, _)| asked == code && within(wide)))
+            .filter(|code| {
+                !self.waiting.iter().any(|(asked, wide, _)| asked == code && within(wide))
+            })
             .filter_map(|code| Some((self.best(code)?.typical(), code)))
             .collect();
         candidates.sort_unstable();
@@ -324,7 +344,8 @@ impl<'a> Gather<'a> {
     fn ask(&mut self, code: usize, rows: Range<u32>) {
         HEDGES.fetch_add(HEDGE_EARNED, Ordering::Relaxed);
         HEDGES.fetch_min(HEDGES_MAX, Ordering::Relaxed);
-        let all = self.rows.as_ref().is_none_or(|all| rows.start <= all.start && all.end <= rows.end);
+        let all =
+            self.rows.as_ref().is_none_or(|all| rows.start <= all.start && all.end <= rows.end);
         if all && self.rows.is_some() || self.best(code).is_none() {
             self.tried.push(code);
         }
@@ -348,11 +369,20 @@ fn holders(segment: &Segment, code: usize) -> Vec<NodeId> {
     if segment.row.missed.contains(slot) {
         return Vec::new();
     }
-    segment.group.slots.get(usize::from(slot.0)).map_or(Vec::new(), |row| row.holders(segment.id).collect())
+    segment
+        .group
+        .slots
+        .get(usize::from(slot.0))
+        .map_or(Vec::new(), |row| row.holders(segment.id).collect())
 }
 
 /// Fetches a run from whoever should have it, in turn.
-async fn fetch(sources: &Sources, segment: &Arc<Segment>, code: usize, rows: Range<u32>) -> Option<Run> {
+async fn fetch(
+    sources: &Sources,
+    segment: &Arc<Segment>,
+    code: usize,
+    rows: Range<u32>,
+) -> Option<Run> {
     let slot = segment.rotation.slot(code);
     let holders = holders(segment, code);
     // While a newcomer is being filled, its "not found" is nobody's fault.
@@ -385,7 +415,11 @@ async fn fetch_from(
         len,
         step: u32::try_from(step).unwrap_or(u32::MAX),
     };
-    let root = segment.row.roots.get(usize::from(slot.0)).ok_or(NodeError::Invalid("the segment has no such slot"))?;
+    let root = segment
+        .row
+        .roots
+        .get(usize::from(slot.0))
+        .ok_or(NodeError::Invalid("the segment has no such slot"))?;
     let begun = Instant::now();
     let mut slices = member.client().fetch(&request, root, layout.shard_len()).await?;
     let mut bytes = BytesMut::new();

@@ -50,7 +50,11 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Loads one segment of a stream.
-    pub(crate) async fn load(catalog: &Catalog, id: SegmentId, stream: &StreamRow) -> Result<Self, GetError> {
+    pub(crate) async fn load(
+        catalog: &Catalog,
+        id: SegmentId,
+        stream: &StreamRow,
+    ) -> Result<Self, GetError> {
         let row = catalog.segment(id).await?;
         let row = row.ok_or_else(|| CatalogError::Corrupt(format!("segment {id} is gone")))?;
         let group = catalog.group(row.group).await?;
@@ -110,11 +114,21 @@ impl Walk {
         let stream = catalog.stream(id).await?;
         let stream = stream.ok_or_else(|| CatalogError::Corrupt(format!("stream {id} is gone")))?;
         if range.range.end > stream.len {
-            return Err(CatalogError::Corrupt(format!("an extent reaches beyond stream {id}")).into());
+            return Err(
+                CatalogError::Corrupt(format!("an extent reaches beyond stream {id}")).into()
+            );
         }
         let span = Span::of(stream.len, &range.range);
         let take = range.range.end - range.range.start;
-        Ok(Self { stream, id, cipher: range.cipher, chunks: span.chunks, skip: span.skip, take, segment: None })
+        Ok(Self {
+            stream,
+            id,
+            cipher: range.cipher,
+            chunks: span.chunks,
+            skip: span.skip,
+            take,
+            segment: None,
+        })
     }
 
     async fn window(&mut self, catalog: &Catalog, bytes: u64) -> Result<Window, GetError> {
@@ -122,7 +136,9 @@ impl Walk {
         let index = first / SEGMENT_CHUNKS;
         let segment = match &self.segment {
             Some(segment) if segment.id.index == index => Arc::clone(segment),
-            _ => Arc::new(Segment::load(catalog, SegmentId { stream: self.id, index }, &self.stream).await?),
+            _ => Arc::new(
+                Segment::load(catalog, SegmentId { stream: self.id, index }, &self.stream).await?,
+            ),
         };
         self.segment = Some(Arc::clone(&segment));
         let base = index * SEGMENT_CHUNKS;

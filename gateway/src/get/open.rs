@@ -12,7 +12,8 @@ use super::locate::Window;
 pub(crate) fn open(window: &Window, gathered: Gathered) -> Result<Vec<Bytes>, GetError> {
     let mut opened = Vec::with_capacity(window.chunks.len());
     let segment = &window.segment;
-    let base = u64::from(segment.id.index) * u64::from(u32::try_from(types::SEGMENT_MAX / CHUNK as u64).unwrap_or(0));
+    let base = u64::from(segment.id.index)
+        * u64::from(u32::try_from(types::SEGMENT_MAX / CHUNK as u64).unwrap_or(0));
     let (mut skip, mut take) = (window.skip, window.take);
     let mut chunks = Chunks::new(segment.layout, gathered);
     for chunk in window.chunks.clone() {

@@ -43,7 +43,9 @@ impl ReadAhead {
     }
 
     fn take(&self, bytes: u64) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .is_ok()
     }
 
     fn give(&self, bytes: u64) {
@@ -54,7 +56,12 @@ impl ReadAhead {
 impl Reader {
     /// A reader over its parts.
     #[must_use]
-    pub fn new(catalog: Catalog, keyring: Arc<Keyring>, nodes: Arc<Nodes>, budget: Arc<ReadAhead>) -> Self {
+    pub fn new(
+        catalog: Catalog,
+        keyring: Arc<Keyring>,
+        nodes: Arc<Nodes>,
+        budget: Arc<ReadAhead>,
+    ) -> Self {
         Self { catalog, keyring, nodes, budget }
     }
 
@@ -79,8 +86,10 @@ impl Reader {
                 Ok(futures::stream::once(std::future::ready(Ok(plain))).boxed())
             }
             LocatedBody::Extents(extents) => {
-                let ranges = stream_ranges(located, &extents, &range, &self.keyring, customer).await?;
-                let sources = Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
+                let ranges =
+                    stream_ranges(located, &extents, &range, &self.keyring, customer).await?;
+                let sources =
+                    Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
                 let windows = Windows::new(self.catalog.clone(), ranges);
                 let mut reading = Reading::new(sources, windows, Arc::clone(&self.budget));
                 let first = reading.next().await.transpose()?;

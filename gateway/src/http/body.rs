@@ -7,9 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
+use http::header::EXPECT;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +28,21 @@ pub enum BodyFault {
 /// What services get to read: the connection's body under a timer that runs only while we wait for the client.
 pub type RequestBody = Timed<Incoming>;
 
+/// After an early answer, the rest of a body is read and thrown away for this long, so that a client that only listens once it
+/// has sent everything hears the answer instead of a reset connection.
+const LINGER: Duration = Duration::from_secs(5);
+/// And at most this many bytes of it.
+const LINGER_MAX: u64 = 64 * types::MIB;
+
 /// A body that fails with [`BodyFault::Slow`] when it is silent too long.
 #[derive(Debug)]
 pub struct Timed<B> {
-    inner: B,
+    /// Gone once the rest was left to linger.
+    inner: Option<B>,
+    /// What becomes of the rest, if this is dropped before the body's end.
+    leave: Option<fn(B)>,
+    /// Whether the client sends its body, or waits to be asked for it.
+    asked: bool,
     silence: Duration,
     /// Made at the first wait: most small bodies never wait.
     timer: Option<Pin<Box<Sleep>>>,
@@ -41,7 +55,8 @@ pub struct Timed<B> {
 impl<B> Timed<B> {
     /// `received` counts the bytes that came.
     pub(crate) fn new(inner: B, silence: Duration, received: Arc<AtomicU64>) -> Self {
-        Self { inner, silence, timer: None, waiting: false, failed: false, received }
+        let (inner, leave, asked) = (Some(inner), None, true);
+        Self { inner, leave, asked, silence, timer: None, waiting: false, failed: false, received }
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -52,6 +67,49 @@ impl<B> Timed<B> {
             self.waiting = true;
         }
         timer.as_mut().poll(cx)
+    }
+}
+
+impl RequestBody {
+    /// As a connection's body. A client that waits for "100 Continue" sends nothing before the first read, and is not made to for nothing.
+    pub(crate) fn of(
+        request: Request<Incoming>,
+        silence: Duration,
+        received: Arc<AtomicU64>,
+    ) -> Request<Self> {
+        let polite = request.headers().contains_key(EXPECT);
+        request.map(|body| {
+            let mut timed = Self::new(body, silence, received);
+            timed.leave = Some(linger);
+            timed.asked = !polite;
+            timed
+        })
+    }
+}
+
+/// Reads on without keeping anything.
+fn linger(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(timeout(LINGER, async move {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if read > LINGER_MAX {
+                return;
+            }
+        }
+    }));
+}
+
+impl<B> Drop for Timed<B> {
+    fn drop(&mut self) {
+        let rest = self.inner.take().filter(|_| self.asked && !self.failed);
+        if let (Some(leave), Some(body)) = (self.leave, rest) {
+            leave(body);
+        }
     }
 }
 
@@ -70,7 +128,14 @@ where
         if this.failed {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
+        this.asked = true;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(None) => {
+                // Nothing is left to linger for.
+                this.inner = None;
+                Poll::Ready(None)
+            }
             Poll::Ready(frame) => {
                 this.waiting = false;
                 if let Some(Ok(frame)) = &frame {
@@ -88,19 +153,17 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failed || self.inner.is_end_stream()
+        self.failed || self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-
-    use http_body_util::BodyExt as _;
 
     use super::*;
 

@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 use super::access_log::Record;
-use super::body::{RequestBody, Timed};
+use super::body::RequestBody;
 use super::limits::{ErrorStyle, Limits};
 use super::request_id::{DoorId, RequestId};
 
@@ -65,7 +65,7 @@ where
             sent: 0,
             whole: false,
         };
-        let mut request = request.map(|body| Timed::new(body, self.limits.body_silence, received));
+        let mut request = RequestBody::of(request, self.limits.body_silence, received);
         request.extensions_mut().insert(id);
         // At error level, so that whatever a quiet filter still lets through says to which request it belongs.
         let span = tracing::error_span!("request", %id);

@@ -14,8 +14,8 @@ use protocol::{NodeClient, NodeError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use types::clock::SharedClock;
 use types::NodeId;
+use types::clock::SharedClock;
 
 use super::Nodes;
 
@@ -68,12 +68,19 @@ impl Gate {
         }
     }
 
-    async fn arrive(&self, stream: TcpStream, peer: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
+    async fn arrive(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY cannot be set");
         }
         match self.tls.accept(stream).await {
-            Err(error) => tracing::debug!(%peer, error = &error as &dyn std::error::Error, "handshake failed"),
+            Err(error) => {
+                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "handshake failed")
+            }
             Ok(arrival) => match arrival.purpose {
                 Purpose::Join => self.join(arrival, peer).await,
                 Purpose::Link => self.link(arrival, peer, permit).await,
@@ -88,7 +95,9 @@ impl Gate {
             Ok((request, JoinAnswer::Welcome { .. })) => {
                 tracing::info!(%node, name = request.name.as_str(), %peer, "node joined");
             }
-            Ok((_, JoinAnswer::Refused { why })) => tracing::info!(%node, %peer, %why, "node refused"),
+            Ok((_, JoinAnswer::Refused { why })) => {
+                tracing::info!(%node, %peer, %why, "node refused")
+            }
             Err(error) => tracing::debug!(%node, %peer, %error, "joining failed"),
         }
     }
@@ -99,32 +108,49 @@ impl Gate {
             .admit_node(request.token.digest(), node, request.name.as_str(), request.capacity)
             .await;
         match admitted {
-            Ok(()) => JoinAnswer::Welcome { cluster: self.cluster, gateways: self.gateways.clone() },
+            Ok(()) => {
+                JoinAnswer::Welcome { cluster: self.cluster, gateways: self.gateways.clone() }
+            }
             Err(metadata::CatalogError::Kv(error)) => {
                 tracing::error!(%error, "a node could not be admitted");
-                JoinAnswer::Refused { why: "the gateway cannot write its catalog; try again later".to_owned() }
+                JoinAnswer::Refused {
+                    why: "the gateway cannot write its catalog; try again later".to_owned(),
+                }
             }
             Err(refused) => JoinAnswer::Refused { why: refused.to_string() },
         }
     }
 
     /// Serves a member's line until it ends.
-    async fn link(&self, arrival: Arrival<TcpStream>, peer: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
+    async fn link(
+        &self,
+        arrival: Arrival<TcpStream>,
+        peer: SocketAddr,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
         let node = arrival.node;
         match self.catalog.node(node).await {
             Ok(Some(_)) => {}
-            Ok(None) => return tracing::info!(%node, %peer, "a node that never joined was turned away"),
-            Err(error) => return tracing::error!(%node, %error, "the catalog cannot say who a node is"),
+            Ok(None) => {
+                return tracing::info!(%node, %peer, "a node that never joined was turned away");
+            }
+            Err(error) => {
+                return tracing::error!(%node, %error, "the catalog cannot say who a node is");
+            }
         }
         let hello = match self.hello(node).await {
             Ok(hello) => hello,
             Err(error) => return tracing::error!(%node, %error, "the catalog cannot be read"),
         };
-        let client = match NodeClient::open(arrival.io, arrival.key, &hello, &LinkSettings::default()).await {
-            Ok(client) => client,
-            Err(NodeError::Misbehaved(evidence)) => return self.nodes.blame(&evidence),
-            Err(error) => return tracing::info!(%node, %peer, %error, "a node did not answer hello"),
-        };
+        let client =
+            match NodeClient::open(arrival.io, arrival.key, &hello, &LinkSettings::default()).await
+            {
+                Ok(client) => client,
+                Err(NodeError::Misbehaved(evidence)) => return self.nodes.blame(&evidence),
+                Err(error) => {
+                    return tracing::info!(%node, %peer, %error, "a node did not answer hello");
+                }
+            };
         drop(permit);
         let facts = client.hello().facts.clone();
         if let Err(error) = self.catalog.node_seen(node, facts.capacity).await {
@@ -132,7 +158,8 @@ impl Gate {
         }
         let closed = client.closed();
         let name = facts.name.as_str().to_owned();
-        let member = self.nodes.attach(client, name, facts.capacity, facts.software, self.clock.now());
+        let member =
+            self.nodes.attach(client, name, facts.capacity, facts.software, self.clock.now());
         closed.await;
         self.nodes.detach(&member, self.clock.now());
     }

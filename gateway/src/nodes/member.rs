@@ -52,7 +52,13 @@ pub struct NodeStatus {
 }
 
 impl Member {
-    pub(super) fn new(client: NodeClient, name: String, capacity: u64, software: String, now: Timestamp) -> Self {
+    pub(super) fn new(
+        client: NodeClient,
+        name: String,
+        capacity: u64,
+        software: String,
+        now: Timestamp,
+    ) -> Self {
         Self {
             client,
             name,
@@ -128,7 +134,11 @@ impl Member {
     /// How much of the rot it found itself the catalog has been told of.
     #[must_use]
     pub fn rot_heard(&self) -> u64 {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |status| status.rot_seen)
+        self.status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map_or(0, |status| status.rot_seen)
     }
 
     /// Keeps what it said of itself.

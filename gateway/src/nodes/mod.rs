@@ -23,7 +23,11 @@ pub struct Nodes {
 
 impl Default for Nodes {
     fn default() -> Self {
-        Self { members: RwLock::default(), departures: RwLock::default(), changes: watch::Sender::new(0) }
+        Self {
+            members: RwLock::default(),
+            departures: RwLock::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 }
 
@@ -67,7 +71,14 @@ impl Nodes {
     }
 
     /// Takes a connection in. Of two with one identity the newer wins; the older is closed as its last user lets go.
-    pub fn attach(&self, client: NodeClient, name: String, capacity: u64, software: String, now: Timestamp) -> Arc<Member> {
+    pub fn attach(
+        &self,
+        client: NodeClient,
+        name: String,
+        capacity: u64,
+        software: String,
+        now: Timestamp,
+    ) -> Arc<Member> {
         let member = Arc::new(Member::new(client, name, capacity, software, now));
         self.members
             .write()
@@ -84,7 +95,10 @@ impl Nodes {
         if members.get(&member.id()).is_some_and(|present| Arc::ptr_eq(present, member)) {
             members.remove(&member.id());
             drop(members);
-            self.departures.write().unwrap_or_else(PoisonError::into_inner).insert(member.id(), now);
+            self.departures
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(member.id(), now);
             self.changes.send_modify(|count| *count += 1);
             tracing::info!(node = %member.id(), name = %member.name(), "node disconnected");
         }
@@ -92,7 +106,8 @@ impl Nodes {
 
     /// Holds a breach of the rules against a node.
     pub fn blame(&self, evidence: &Evidence) {
-        metrics::counter!("drystone_node_misbehaved_total", "node" => evidence.node.to_string()).increment(1);
+        metrics::counter!("drystone_node_misbehaved_total", "node" => evidence.node.to_string())
+            .increment(1);
         tracing::warn!(node = %evidence.node, %evidence, "node misbehaved");
         if let Some(member) = self.member(evidence.node) {
             member.blamed();

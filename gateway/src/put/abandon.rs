@@ -34,7 +34,11 @@ impl Abandon {
         self.armed = matches!(committed, Err(refused) if !matches!(refused, CatalogError::Kv(_)));
     }
 
-    async fn run(catalog: Catalog, stream: StreamId, offered: Vec<(NodeId, ShardId)>) -> Result<(), CatalogError> {
+    async fn run(
+        catalog: Catalog,
+        stream: StreamId,
+        offered: Vec<(NodeId, ShardId)>,
+    ) -> Result<(), CatalogError> {
         catalog.abandon_stream(stream).await?;
         let mut by_node: HashMap<NodeId, Vec<ShardId>> = HashMap::new();
         for (node, shard) in offered {
@@ -52,7 +56,8 @@ impl Drop for Abandon {
         if !self.armed {
             return;
         }
-        let (catalog, stream, offered) = (self.catalog.clone(), self.stream, std::mem::take(&mut self.offered));
+        let (catalog, stream, offered) =
+            (self.catalog.clone(), self.stream, std::mem::take(&mut self.offered));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             if let Err(error) = Self::run(catalog, stream, offered).await {

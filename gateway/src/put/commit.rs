@@ -33,8 +33,15 @@ impl Writer {
             customer: target.customer.as_ref(),
         };
         let stored = self.store_stream(plan, incoming).await?;
-        let extent = Extent { stream: stored.id, offset: 0, len: stored.len, part: 0, checksums: Vec::new() };
-        let body = NewBody::Extents { extents: vec![(extent, stored.wrap)], streams: vec![stored.commit] };
+        let extent = Extent {
+            stream: stored.id,
+            offset: 0,
+            len: stored.len,
+            part: 0,
+            checksums: Vec::new(),
+        };
+        let body =
+            NewBody::Extents { extents: vec![(extent, stored.wrap)], streams: vec![stored.commit] };
         let etag = Etag { md5: stored.ingested.md5, parts: 0 };
         let mut new = new_object(target, stored.len, etag, body);
         new.detail.checksums = stored.ingested.checksums;
@@ -72,7 +79,8 @@ impl Writer {
         uncancelled(async move {
             let session = writer.session.id();
             let (wrap, stream) = (&stored.wrap, Some(&stored.commit));
-            let committed = writer.catalog.commit_part(session, &at, number, &part, wrap, stream).await;
+            let committed =
+                writer.catalog.commit_part(session, &at, number, &part, wrap, stream).await;
             writer.conclude(committed, stored.abandon, stored.durables)?;
             Ok(part)
         })

@@ -96,7 +96,10 @@ impl Expected {
             return Err(PutError::ContentMd5);
         }
         let trailer = self.trailer.map_or(Ok(Vec::new()), |ask| ask())?;
-        let given = self.checksums.iter().filter_map(|(algorithm, value)| Some((*algorithm, value.as_ref()?)));
+        let given = self
+            .checksums
+            .iter()
+            .filter_map(|(algorithm, value)| Some((*algorithm, value.as_ref()?)));
         let given = given.chain(trailer.iter().map(|(algorithm, value)| (*algorithm, value)));
         for (algorithm, value) in given {
             let computed = digests.checksums.iter().find(|(found, _)| *found == algorithm);
@@ -104,7 +107,11 @@ impl Expected {
                 return Err(PutError::Checksum(algorithm));
             }
         }
-        let keep = |(algorithm, value)| Checksum { algorithm, kind: ChecksumKind::FullObject, value };
-        Ok(Ingested { md5: digests.md5, checksums: digests.checksums.into_iter().map(keep).collect() })
+        let keep =
+            |(algorithm, value)| Checksum { algorithm, kind: ChecksumKind::FullObject, value };
+        Ok(Ingested {
+            md5: digests.md5,
+            checksums: digests.checksums.into_iter().map(keep).collect(),
+        })
     }
 }

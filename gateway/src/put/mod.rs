@@ -65,7 +65,8 @@ pub struct Incoming {
     /// Checksums to compute and keep; a value known beforehand (a header) must match.
     pub checksums: Vec<(ChecksumAlgorithm, Option<Vec<u8>>)>,
     /// Asked once the body has ended: checksums that came in its trailer, which must match.
-    pub trailer: Option<Box<dyn FnOnce() -> Result<Vec<(ChecksumAlgorithm, Vec<u8>)>, BodyError> + Send>>,
+    pub trailer:
+        Option<Box<dyn FnOnce() -> Result<Vec<(ChecksumAlgorithm, Vec<u8>)>, BodyError> + Send>>,
 }
 
 /// A customer's own key (SSE-C). Never stored, never logged.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use codec::SchemeId;
-use metadata::records::{GroupState, PlacementGroup};
 use metadata::Catalog;
+use metadata::records::{GroupState, PlacementGroup};
 use types::clock::SharedClock;
 use types::entropy::random_below;
 use types::{GeometryName, GroupId, NodeId};
@@ -111,12 +111,21 @@ impl Placer {
     fn wanted(&self, geometry: GeometryName) -> usize {
         let n = geometry.geometry().n;
         let usable = self.usable().len();
-        if usable <= n { 1 } else { (GROUPS_PER_SLOT_SET * usable.div_ceil(n)).min(OPEN_GROUPS_MAX) }
+        if usable <= n {
+            1
+        } else {
+            (GROUPS_PER_SLOT_SET * usable.div_ceil(n)).min(OPEN_GROUPS_MAX)
+        }
     }
 
     fn usable(&self) -> Vec<NodeId> {
         let now = self.clock.now();
-        self.nodes.members().iter().filter(|member| member.takes_shards(now)).map(|member| member.id()).collect()
+        self.nodes
+            .members()
+            .iter()
+            .filter(|member| member.takes_shards(now))
+            .map(|member| member.id())
+            .collect()
     }
 
     /// Forms a group of nodes that are online, those with most room first among a random choice; `None` if fewer than w are.

@@ -4,14 +4,14 @@
 //! [`LAG_ROWS`] rows, and what all slots of all requests lag together is bounded by [`STRAGGLERS_MAX`]. A slot beyond either bound is cut: its
 //! node drops the partial shard, and the slot counts as missed.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use metadata::Catalog;
 use metadata::records::{SegmentRow, SlotSet};
-use protocol::message::{StoreAnswer, StoreRequest};
 use protocol::NodeError;
+use protocol::message::{StoreAnswer, StoreRequest};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use types::clock::SharedClock;
@@ -106,9 +106,10 @@ impl Scatter {
     /// The shards that nodes were offered.
     pub(crate) fn offered(&self) -> impl Iterator<Item = (NodeId, ShardId)> + '_ {
         let (group, segment) = (self.placed.id, self.segment);
-        self.slots.iter().flatten().map(move |sender| {
-            (sender.member.id(), ShardId { group, segment, slot: sender.slot })
-        })
+        self.slots
+            .iter()
+            .flatten()
+            .map(move |sender| (sender.member.id(), ShardId { group, segment, slot: sender.slot }))
     }
 
     /// Hands each slot its units (by slot), and waits until the w-th fastest has nearly caught up.
@@ -137,8 +138,12 @@ impl Scatter {
         for sender in self.slots.iter_mut().flatten() {
             sender.bytes = None;
         }
-        let mut missed: SlotSet =
-            (0u8..).map(Slot).zip(&self.slots).filter(|(_, sender)| sender.is_none()).map(|(slot, _)| slot).collect();
+        let mut missed: SlotSet = (0u8..)
+            .map(Slot)
+            .zip(&self.slots)
+            .filter(|(_, sender)| sender.is_none())
+            .map(|(slot, _)| slot)
+            .collect();
         let mut waiting: Vec<SlotSender> = self.slots.drain(..).flatten().collect();
         let mut stored = 0;
         while stored < self.write_quorum {
@@ -153,12 +158,7 @@ impl Scatter {
             }
         }
         Ok(Durable {
-            row: SegmentRow {
-                group: self.placed.id,
-                len: 0,
-                roots: roots_by_slot.clone(),
-                missed,
-            },
+            row: SegmentRow { group: self.placed.id, len: 0, roots: roots_by_slot.clone(), missed },
             segment: self.segment,
             stragglers: waiting,
             roots: roots_by_slot,
@@ -174,8 +174,12 @@ impl Scatter {
                 self.bury(at);
             }
         }
-        let mut lags: Vec<u64> =
-            self.slots.iter().flatten().map(|sender| sender.queued.load(Ordering::Acquire)).collect();
+        let mut lags: Vec<u64> = self
+            .slots
+            .iter()
+            .flatten()
+            .map(|sender| sender.queued.load(Ordering::Acquire))
+            .collect();
         if lags.len() < self.write_quorum {
             return Err(PutError::TooFewNodes { stored: lags.len(), needed: self.write_quorum });
         }
@@ -218,7 +222,11 @@ impl Scatter {
     /// The slot that lags most, if any lags the quorum.
     fn slowest(&self, quorum_lag: u64) -> Option<usize> {
         let lag = |sender: &SlotSender| sender.queued.load(Ordering::Acquire);
-        let lags = self.slots.iter().enumerate().filter_map(|(at, sender)| Some((lag(sender.as_ref()?), at)));
+        let lags = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(at, sender)| Some((lag(sender.as_ref()?), at)));
         lags.max().filter(|(lag, _)| *lag > quorum_lag).map(|(_, at)| at)
     }
 
@@ -243,13 +251,22 @@ impl Drop for Scatter {
 }
 
 impl SlotSender {
-    fn open(slot: Slot, member: Arc<Member>, request: StoreRequest, progress: &Arc<Notify>) -> Self {
+    fn open(
+        slot: Slot,
+        member: Arc<Member>,
+        request: StoreRequest,
+        progress: &Arc<Notify>,
+    ) -> Self {
         // Unbounded, because the bound is shared by all slots: `Scatter::send` holds the sender back.
-        #[expect(clippy::disallowed_methods, reason = "bounded by LAG_ROWS and AHEAD in Scatter::send")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded by LAG_ROWS and AHEAD in Scatter::send"
+        )]
         let (bytes, mut queue) = mpsc::unbounded_channel::<Bytes>();
         let queued = Arc::new(AtomicU64::new(0));
         let store = tokio::spawn({
-            let (member, queued, progress) = (Arc::clone(&member), Arc::clone(&queued), Arc::clone(progress));
+            let (member, queued, progress) =
+                (Arc::clone(&member), Arc::clone(&queued), Arc::clone(progress));
             async move {
                 let stream = {
                     let (queued, progress) = (queued, Arc::clone(&progress));
@@ -310,12 +327,19 @@ fn kept(
     }
 }
 
-fn note_failure(sender: &SlotSender, answer: &Result<StoreAnswer, NodeError>, nodes: &Nodes, clock: &SharedClock) {
+fn note_failure(
+    sender: &SlotSender,
+    answer: &Result<StoreAnswer, NodeError>,
+    nodes: &Nodes,
+    clock: &SharedClock,
+) {
     let Err(error) = answer else { return };
     match error {
         NodeError::Misbehaved(evidence) => nodes.blame(evidence),
         NodeError::Full => sender.member.close_until(clock.now().plus(CLOSED_FULL)),
-        NodeError::Busy { retry_after } => sender.member.close_until(clock.now().plus(*retry_after)),
+        NodeError::Busy { retry_after } => {
+            sender.member.close_until(clock.now().plus(*retry_after))
+        }
         _ => {}
     }
     tracing::debug!(node = %sender.member.id(), %error, "a shard was not stored");

@@ -55,7 +55,16 @@ impl SegmentSealer {
         let layout = SegmentLayout::new(coder.k(), seal::stream::ciphertext_len(plain))?;
         let roots = (0..coder.n()).map(|_| RootHasher::new()).collect();
         let chunks_left = seal::stream::chunks(plain);
-        Ok(Self { cipher, coder, layout, row: 0, chunk: first_chunk, ends_stream, chunks_left, roots })
+        Ok(Self {
+            cipher,
+            coder,
+            layout,
+            row: 0,
+            chunk: first_chunk,
+            ends_stream,
+            chunks_left,
+            roots,
+        })
     }
 
     pub(crate) fn layout(&self) -> SegmentLayout {
@@ -82,7 +91,8 @@ impl SegmentSealer {
                 self.seal_tail(&mut plain, &row, data, at)?;
             }
             let data: Vec<&[u8]> = data.iter().map(|shard| &shard[at..end]).collect();
-            let mut parity: Vec<&mut [u8]> = parity.iter_mut().map(|shard| &mut shard[at..end]).collect();
+            let mut parity: Vec<&mut [u8]> =
+                parity.iter_mut().map(|shard| &mut shard[at..end]).collect();
             self.coder.encode(row.unit_len, &data, &mut parity)?;
             at = end;
         }
@@ -192,7 +202,8 @@ mod tests {
         let chunks = seal::stream::chunks(plain) as usize;
         let mut text = Vec::new();
         for (index, chunk) in cipher.chunks_mut(CHUNK).enumerate() {
-            let opened = opener.open_chunk(index as u32, index + 1 == chunks, chunk).expect("opens");
+            let opened =
+                opener.open_chunk(index as u32, index + 1 == chunks, chunk).expect("opens");
             text.extend_from_slice(opened);
         }
         text
@@ -203,10 +214,12 @@ mod tests {
         let key = DataKey::generate();
         let cipher = Arc::new(StreamCipher::new(&key));
         for plain in [0, 1, 65_519, 65_520, 65_521, 262_080, 262_081, 1_048_320, 3_000_000] {
-            let text: Vec<u8> = (0..plain).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            let text: Vec<u8> =
+                (0..plain).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
             let coder = codec::coder(SchemeId::DEFAULT, 4, 6).expect("known");
             let mut sealer =
-                SegmentSealer::new(Arc::clone(&cipher), coder, u64::from(plain), 0, true).expect("a layout");
+                SegmentSealer::new(Arc::clone(&cipher), coder, u64::from(plain), 0, true)
+                    .expect("a layout");
             let mut shards = vec![Vec::new(); 6];
             let batches: Vec<Bytes> = if plain == 0 {
                 vec![Bytes::new()]
@@ -216,7 +229,8 @@ mod tests {
             for batch in batches {
                 // Odd pieces, as a network gives them.
                 let cut = batch.len() / 3;
-                let units = sealer.batch(vec![batch.slice(..cut), batch.slice(cut..)]).expect("sealed");
+                let units =
+                    sealer.batch(vec![batch.slice(..cut), batch.slice(cut..)]).expect("sealed");
                 for (shard, unit) in shards.iter_mut().zip(units) {
                     shard.extend_from_slice(&unit);
                 }
@@ -225,7 +239,11 @@ mod tests {
                 assert_eq!(Root::of(shard), root);
                 assert_eq!(shard.len() as u64, sealer.layout().shard_len());
             }
-            assert_eq!(open(&key, sealer.layout(), &shards, u64::from(plain)), text, "{plain} bytes");
+            assert_eq!(
+                open(&key, sealer.layout(), &shards, u64::from(plain)),
+                text,
+                "{plain} bytes"
+            );
         }
     }
 }

@@ -30,7 +30,8 @@ impl Writer {
             LocatedBody::Extents(extents) => {
                 let mut shared = Vec::with_capacity(extents.len());
                 for extent in extents {
-                    let wrap = self.rewrap(source, extent.stream, source_key, bucket, customer).await?;
+                    let wrap =
+                        self.rewrap(source, extent.stream, source_key, bucket, customer).await?;
                     shared.push((extent, wrap));
                 }
                 NewBody::Extents { extents: shared, streams: Vec::new() }
@@ -62,7 +63,10 @@ impl Writer {
         let checksums_fit = upload.checksum.is_none_or(|(algorithm, _)| {
             source.detail.checksums.iter().any(|checksum| checksum.algorithm == algorithm)
         });
-        if source.entry.geometry != upload.geometry || source.entry.etag.parts != 0 || !checksums_fit {
+        if source.entry.geometry != upload.geometry
+            || source.entry.etag.parts != 0
+            || !checksums_fit
+        {
             return Ok(None);
         }
         let wrap = self.rewrap(source, extent.stream, source_key, at.0, customer).await?;
@@ -101,7 +105,8 @@ impl Writer {
         customer: Option<&CustomerKey>,
     ) -> Result<DataKey, PutError> {
         let wrapped = source.wrap(stream).await?;
-        let under = self.keyring.unwrap_key(wrapped.wrapping(), customer.map(|customer| &*customer.key))?;
+        let under =
+            self.keyring.unwrap_key(wrapped.wrapping(), customer.map(|customer| &*customer.key))?;
         Ok(seal::unwrap(&wrapped, stream, &under)?)
     }
 }

@@ -119,7 +119,11 @@ impl Storing<'_> {
         if let Some(last) = self.finishing.take() {
             self.finished(last).await?;
         }
-        let row = self.row(StreamState::Whole, self.first + self.rows.len() as u32, *hash.finalize().as_bytes());
+        let row = self.row(
+            StreamState::Whole,
+            self.first + self.rows.len() as u32,
+            *hash.finalize().as_bytes(),
+        );
         let commit = StreamCommit { id: self.id, row, first: self.first, segments: self.rows };
         Ok(Stored {
             id: self.id,
@@ -170,7 +174,11 @@ impl Storing<'_> {
             let work = seal_and_digest(sealer, std::mem::take(digesting), batch);
             let more = left > 0;
             let (worked, next) = futures::future::join(work, async {
-                if more { self.read(ingest, &mut left, geometry.k).await.map(Some) } else { Ok(None) }
+                if more {
+                    self.read(ingest, &mut left, geometry.k).await.map(Some)
+                } else {
+                    Ok(None)
+                }
             })
             .await;
             let (back, units, digested) = worked;
@@ -189,12 +197,20 @@ impl Storing<'_> {
         }))
     }
 
-    async fn read(&self, ingest: &mut Ingest, left: &mut u64, k: usize) -> Result<Vec<Bytes>, PutError> {
+    async fn read(
+        &self,
+        ingest: &mut Ingest,
+        left: &mut u64,
+        k: usize,
+    ) -> Result<Vec<Bytes>, PutError> {
         let want = usize::try_from(*left).unwrap_or(usize::MAX).min(batch_plain(k));
         let pieces = ingest.batch(want).await?;
         let got: usize = pieces.iter().map(Bytes::len).sum();
         if got < want {
-            return Err(PutError::Length { got: self.len - *left + got as u64, announced: self.len });
+            return Err(PutError::Length {
+                got: self.len - *left + got as u64,
+                announced: self.len,
+            });
         }
         *left -= got as u64;
         Ok(pieces)

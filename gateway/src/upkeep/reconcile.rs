@@ -71,7 +71,9 @@ impl Upkeep {
         let mut from = GroupId(0);
         loop {
             let request = InventoryRequest::Fingerprint { from, to: None, limit: PAGE };
-            let InventoryAnswer::Fingerprint { groups: page, more } = member.client().inventory(&request).await? else {
+            let InventoryAnswer::Fingerprint { groups: page, more } =
+                member.client().inventory(&request).await?
+            else {
                 return Ok(groups);
             };
             groups.extend(page.iter().map(|group| group.group));
@@ -96,7 +98,9 @@ impl Upkeep {
         let mut walked: Option<SegmentId> = None;
         loop {
             let request = InventoryRequest::List { group: Some(group), after, limit: PAGE };
-            let InventoryAnswer::List { entries: shards, more } = member.client().inventory(&request).await? else {
+            let InventoryAnswer::List { entries: shards, more } =
+                member.client().inventory(&request).await?
+            else {
                 return Ok(());
             };
             for entry in &shards {
@@ -106,10 +110,14 @@ impl Upkeep {
             }
             let end = shards.last().map(|entry| entry.shard).filter(|_| more);
             if let (Some(slot), Some(members)) = (slot, &members) {
-                let present: BTreeSet<SegmentId> =
-                    shards.iter().filter(|entry| entry.shard.slot == slot).map(|entry| entry.shard.segment).collect();
+                let present: BTreeSet<SegmentId> = shards
+                    .iter()
+                    .filter(|entry| entry.shard.slot == slot)
+                    .map(|entry| entry.shard.segment)
+                    .collect();
                 let upto = end.map(|shard| shard.segment);
-                walked = self.find_missing(group, members, slot, walked, upto, &present, found).await?;
+                walked =
+                    self.find_missing(group, members, slot, walked, upto, &present, found).await?;
             }
             match end {
                 Some(last) => after = Some(last),
@@ -126,7 +134,8 @@ impl Upkeep {
         node: NodeId,
     ) -> Result<Standing, UpkeepError> {
         let ShardId { group, segment, slot } = entry.shard;
-        let Some(row) = self.catalog.segment(segment).await?.filter(|row| row.group == group) else {
+        let Some(row) = self.catalog.segment(segment).await?.filter(|row| row.group == group)
+        else {
             return Ok(Standing::Unknown);
         };
         let holds = members
@@ -144,11 +153,19 @@ impl Upkeep {
 
     /// Decides about a shard that did not look wanted. The session is read first and the shard's standing once more after it: a
     /// writer may have committed it, or a slot changed hands, since the first look.
-    async fn judge(&self, entry: &InventoryEntry, node: NodeId, found: &mut Found) -> Result<(), UpkeepError> {
+    async fn judge(
+        &self,
+        entry: &InventoryEntry,
+        node: NodeId,
+        found: &mut Found,
+    ) -> Result<(), UpkeepError> {
         let id = entry.shard.segment.stream.session;
         let session = self.catalog.session(id).await?;
         let members = self.catalog.group(entry.shard.group).await.ok();
-        match (self.standing(entry, members.as_ref(), node).await?, session.map(|session| session.state)) {
+        match (
+            self.standing(entry, members.as_ref(), node).await?,
+            session.map(|session| session.state),
+        ) {
             // A writer that is alive may still commit it.
             (Standing::Wanted, _) | (Standing::Unknown, Some(SessionState::Leased { .. })) => {}
             (Standing::Elsewhere, _) | (Standing::Unknown, Some(SessionState::Ended { .. })) => {
@@ -192,12 +209,19 @@ impl Upkeep {
     }
 
     /// Whether a shard that is not there is missing: not known to be, not still being filled, not still on its way.
-    async fn should_have(&self, id: SegmentId, members: &PlacementGroup, slot: Slot) -> Result<bool, UpkeepError> {
+    async fn should_have(
+        &self,
+        id: SegmentId,
+        members: &PlacementGroup,
+        slot: Slot,
+    ) -> Result<bool, UpkeepError> {
         let filling = members
             .slots
             .get(usize::from(slot.0))
             .is_some_and(|row| row.filling && row.filled_to.is_none_or(|done| id > done));
-        let Some(row) = self.catalog.segment(id).await?.filter(|row| !row.missed.contains(slot) && !filling) else {
+        let Some(row) =
+            self.catalog.segment(id).await?.filter(|row| !row.missed.contains(slot) && !filling)
+        else {
             return Ok(false);
         };
         drop(row);

@@ -54,7 +54,8 @@ impl Upkeep {
     }
 
     async fn repair_segment(&self, group: GroupId, id: SegmentId) -> Result<(), UpkeepError> {
-        let (Some(row), Some(stream)) = (self.catalog.segment(id).await?, self.catalog.stream(id.stream).await?)
+        let (Some(row), Some(stream)) =
+            (self.catalog.segment(id).await?, self.catalog.stream(id.stream).await?)
         else {
             return Ok(());
         };
@@ -81,7 +82,8 @@ impl Upkeep {
     pub(super) async fn refill(&self) -> Result<(), UpkeepError> {
         for (id, group) in self.catalog.groups().await? {
             for (slot, row) in (0u8..).map(Slot).zip(&group.slots) {
-                let member = row.node.filter(|_| row.filling).and_then(|node| self.nodes.member(node));
+                let member =
+                    row.node.filter(|_| row.filling).and_then(|node| self.nodes.member(node));
                 if let Some(member) = member {
                     self.refill_slot(id, slot, row.filled_to, &member).await?;
                 }
@@ -168,10 +170,13 @@ impl Upkeep {
             };
             let (send, receive) = mpsc::channel(QUEUE);
             senders.push((slot, send));
-            stores.push(async move { (slot, member.client().store_from(&request, receive).await, member) });
+            stores.push(async move {
+                (slot, member.client().store_from(&request, receive).await, member)
+            });
         }
         let feeding = self.feed(&segment, senders, without);
-        let (fed, answers) = futures::future::join(feeding, futures::future::join_all(stores)).await;
+        let (fed, answers) =
+            futures::future::join(feeding, futures::future::join_all(stores)).await;
         fed?;
         let mut filled = Vec::new();
         for (slot, answer, member) in answers {
@@ -183,9 +188,13 @@ impl Upkeep {
                     self.catalog.drops_done(member.id(), &[shard]).await?;
                     filled.push(slot);
                 }
-                Ok(_) => tracing::warn!(segment = %id, %slot, node = %member.id(), "a repaired shard has another root"),
+                Ok(_) => {
+                    tracing::warn!(segment = %id, %slot, node = %member.id(), "a repaired shard has another root")
+                }
                 Err(NodeError::Misbehaved(evidence)) => self.nodes.blame(&evidence),
-                Err(error) => tracing::info!(segment = %id, %slot, node = %member.id(), %error, "a repaired shard was not stored"),
+                Err(error) => {
+                    tracing::info!(segment = %id, %slot, node = %member.id(), %error, "a repaired shard was not stored")
+                }
             }
         }
         Ok(filled)
@@ -206,7 +215,8 @@ impl Upkeep {
             let window = row..rows.min(row + step);
             row = window.end;
             let gathered = gather_rows(&sources, segment, window.clone(), without).await?;
-            let codes: Vec<usize> = senders.iter().map(|(slot, _)| segment.rotation.code_index(*slot)).collect();
+            let codes: Vec<usize> =
+                senders.iter().map(|(slot, _)| segment.rotation.code_index(*slot)).collect();
             let scheme = codec::SchemeId(segment.group.scheme);
             let n = segment.group.slots.len();
             let units = compute::run(move || -> Result<Vec<Bytes>, crate::get::GetError> {

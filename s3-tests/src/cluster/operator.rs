@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Cluster, START_LIMIT, binary, keys};
-use crate::process::Process;
 
 /// What the gateway says of one node (`drystone admin nodes --json`).
 #[derive(Clone, Debug)]
@@ -72,35 +71,37 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("the gateway does not know {name}: {states:?}")).clone()
     }
 
-    /// What the node with its data in `dir` says of itself (`drystone-node status --json`).
-    ///
-    /// # Panics
-    /// If it does not run.
+    /// What the node with its data in `dir` says of itself (`drystone-node status --json`); nothing, if it does not run.
     #[must_use]
-    pub fn node_status(&self, dir: &Path) -> Value {
+    pub fn node_status(&self, dir: &Path) -> Option<Value> {
         let mut command = Command::new(binary("drystone-node"));
         let output = command.args(["status", "--json", "--data"]).arg(dir).output();
         let output = output.expect("the drystone-node binary starts");
         let text = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+        let parsed =
+            || serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        output.status.success().then(parsed)
     }
 
-    /// Bytes of live shards on one node process, which must run.
+    /// Bytes of live shards on one node process; 0 if it does not run.
     #[must_use]
     pub fn used_by(&self, index: usize) -> u64 {
-        live_bytes(&self.node_status(&self.node_dir(index)))
+        self.live_bytes(&self.node_dir(index))
     }
 
     /// Bytes of live shards on all nodes that run, as they are now.
     #[must_use]
-    pub fn used(&mut self) -> u64 {
-        let running = |(index, node): (usize, &mut Process)| node.running().then_some(index);
-        let running: Vec<_> = self.nodes.iter_mut().enumerate().filter_map(running).collect();
-        if !running.is_empty() {
-            return running.into_iter().map(|index| self.used_by(index)).sum();
-        }
-        let within = fs::read_dir(self.gateway_dir().join("nodes")).expect("nodes within `up`");
-        within.map(|dir| live_bytes(&self.node_status(&dir.expect("a node's folder").path()))).sum()
+    pub fn used(&self) -> u64 {
+        let within = fs::read_dir(self.gateway_dir().join("nodes")).into_iter().flatten().flatten();
+        let within = within.map(|dir| self.live_bytes(&dir.path()));
+        let beside = (0..self.nodes.len()).map(|index| self.used_by(index));
+        within.chain(beside).sum()
+    }
+
+    fn live_bytes(&self, dir: &Path) -> u64 {
+        let status = self.node_status(dir);
+        status
+            .map_or(0, |status| status["store"]["live_bytes"].as_u64().expect("a number of bytes"))
     }
 
     /// How often the gateway has caught the node with this name since it started.
@@ -180,8 +181,4 @@ impl NodeState {
     pub fn online(&self) -> bool {
         self.0["state"] == "online"
     }
-}
-
-fn live_bytes(status: &Value) -> u64 {
-    status["store"]["live_bytes"].as_u64().expect("a node tells how much it holds")
 }

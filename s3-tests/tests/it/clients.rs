@@ -170,9 +170,8 @@ async fn s3cmd_syncs_a_tree_there_and_back() {
     let Some(cluster) = cluster("s3cmd").await else { return };
     let tool = Tool::new(&cluster, "s3cmd");
     let config = tool.s3cmd_config();
-    let s3cmd = |args: &[&str]| {
-        tool.run("s3cmd", &[&["-c", &config, "--no-progress", "-q"][..], args].concat())
-    };
+    let s3cmd =
+        |args: &[&str]| tool.run("s3cmd", &[&["-c", &config, "--no-progress"][..], args].concat());
     let tree = tool.make_tree("tree", files());
     let content = large(&tool.home().join("large"));
     s3cmd(&["mb", "s3://s3cmd-bucket"]);

@@ -67,6 +67,10 @@ async fn suffer(cluster: &Cluster, mode: Mode) {
         hostile.asked(Verb::Fetch) + hostile.asked(Verb::Store) > 0,
         "{mode:?} was never asked for anything"
     );
+    if matches!(mode, Mode::PingFlood | Mode::SettingsFlood) {
+        let cut = || if hostile.cut() > 0 { Ok(()) } else { Err("it floods on".to_owned()) };
+        cluster.eventually("the flood is cut off", PATIENCE, cut).await;
+    }
     let name = format!("{mode:?}");
     let blamed = || if cluster.blamed(&name) > 0 { Ok(()) } else { Err(cluster.metrics()) };
     if blameworthy(mode) {
@@ -88,7 +92,6 @@ fn blameworthy(mode: Mode) -> bool {
             | Mode::DripFeed
             | Mode::Silent
             | Mode::Forgetful
-            | Mode::ShortBody
             | Mode::PingFlood
             | Mode::SettingsFlood
     )

@@ -20,8 +20,9 @@ impl Status {
     pub(crate) fn run(self) -> Result<(), Error> {
         let status = local::ask(&self.data.dir)?;
         if self.json {
-            let json = serde_json::to_string_pretty(&status)
-                .map_err(|error| Error::Damaged(format!("the status cannot be written: {error}")))?;
+            let json = serde_json::to_string_pretty(&status).map_err(|error| {
+                Error::Damaged(format!("the status cannot be written: {error}"))
+            })?;
             println!("{json}");
         } else {
             print!("{}", table(&status));
@@ -36,11 +37,7 @@ fn table(status: &NodeStatus) -> String {
     let min_free = frame.min_free.map_or("1GiB or 1 %".to_owned(), |size| size.to_string());
     let mut rows = vec![
         ("node".to_owned(), status.name.clone(), status.id.to_string()),
-        (
-            "running".to_owned(),
-            status.software.clone(),
-            format!("for {} s", status.uptime_seconds),
-        ),
+        ("running".to_owned(), status.software.clone(), format!("for {} s", status.uptime_seconds)),
         ("disk".to_owned(), frame.disk.to_string(), format!("{} used", mega(store.allocated))),
         ("disk kept free".to_owned(), min_free, format!("{} can still be taken", mega(store.room))),
         (
@@ -51,7 +48,11 @@ fn table(status: &NodeStatus) -> String {
         (
             "since the start".to_owned(),
             format!("{} stored", mega(status.stored_bytes)),
-            format!("{} fetched, {} shards dropped", mega(status.fetched_bytes), status.dropped_shards),
+            format!(
+                "{} fetched, {} shards dropped",
+                mega(status.fetched_bytes),
+                status.dropped_shards
+            ),
         ),
     ];
     if store.rotten > 0 {
@@ -69,7 +70,9 @@ fn table(status: &NodeStatus) -> String {
         rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
     };
     let (first, second) = (widest(|row| &row.0), widest(|row| &row.1));
-    rows.iter().map(|(a, b, c)| format!("{a:first$}  {b:second$}  {c}").trim_end().to_owned() + "\n").collect()
+    rows.iter()
+        .map(|(a, b, c)| format!("{a:first$}  {b:second$}  {c}").trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// A size for people: whole megabytes above one, else exact.

@@ -21,7 +21,10 @@ pub(crate) async fn run(node: &Node, request: HelloRequest) -> Result<NodeFacts,
     let now = SystemClock.now();
     let apart = now.since(request.time).max(request.time.since(now));
     if apart > CLOCKS_APART {
-        tracing::warn!(?apart, "this machine's clock and the gateway's differ; one of them is wrong");
+        tracing::warn!(
+            ?apart,
+            "this machine's clock and the gateway's differ; one of them is wrong"
+        );
     }
     let epochs: Vec<_> = request.epochs.iter().map(|of| (of.group, of.epoch)).collect();
     node.store.raise_epochs(&epochs).await.map_err(|error| refusal(&error))?;

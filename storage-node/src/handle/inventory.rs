@@ -5,7 +5,10 @@ use protocol::message::{InventoryAnswer, InventoryRequest, Refusal};
 use crate::handle::refusal;
 use crate::serve::Node;
 
-pub(crate) async fn run(node: &Node, request: InventoryRequest) -> Result<InventoryAnswer, Refusal> {
+pub(crate) async fn run(
+    node: &Node,
+    request: InventoryRequest,
+) -> Result<InventoryAnswer, Refusal> {
     let answer = match request {
         InventoryRequest::List { group, after, limit } => node
             .store

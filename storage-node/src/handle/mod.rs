@@ -58,7 +58,11 @@ async fn check_epoch(node: &Node, group: GroupId, epoch: Epoch) -> Result<(), Re
 }
 
 /// Sets memory aside for a shard on its way, or says that there is none now.
-fn admit(node: &Node, memory: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+fn admit(
+    node: &Node,
+    memory: &Arc<Semaphore>,
+    bytes: u64,
+) -> Result<OwnedSemaphorePermit, Refusal> {
     let permits = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
     Arc::clone(memory).try_acquire_many_owned(permits).map_err(|_| {
         Counters::add(&node.counters.busy, 1);

@@ -293,8 +293,7 @@ impl Committer {
         }
         let (mut reservations, mut changes, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
         for drops in groups {
-            let reservation =
-                self.inner.reserve(notice_span(drops.len()), Purpose::Upkeep).await?;
+            let reservation = self.inner.reserve(notice_span(drops.len()), Purpose::Upkeep).await?;
             let place = reservation.place;
             changes.extend(drops.iter().map(|drop| {
                 let governs = DropRef { sequence: drop.sequence, at: drop.at, file: place.file };
@@ -372,11 +371,7 @@ fn write_puts(
 }
 
 /// Writes what is left of a record. `Err(None)`: only this one failed and was answered. `Err(Some)`: the disk is in doubt.
-fn write_end(
-    inner: &Inner,
-    job: PutJob,
-    mut trailer: Trailer,
-) -> Result<Written, Option<Error>> {
+fn write_end(inner: &Inner, job: PutJob, mut trailer: Trailer) -> Result<Written, Option<Error>> {
     let PutJob { reservation, header, checksum, rest, rest_at, rest_head, mut hasher, .. } = job;
     let mut skip = rest_head;
     for piece in &rest {

@@ -96,7 +96,11 @@ impl Handle {
             self.notice(Drops::Carried(survey.drops)).await?;
         }
         if !damaged.is_empty() {
-            tracing::warn!(log = name_of(log.number), shards = damaged.len(), "damaged shards are given up");
+            tracing::warn!(
+                log = name_of(log.number),
+                shards = damaged.len(),
+                "damaged shards are given up"
+            );
             self.notice(Drops::New(damaged.clone())).await?;
         }
         self.delete(log).await?;
@@ -215,9 +219,8 @@ impl Handle {
         put: PutRef,
     ) -> Result<Option<(PutHeader, Trailer)>, Error> {
         let (inner, log) = (Arc::clone(&self.inner), Arc::clone(log));
-        let work = move || {
-            walk::read_put(&log, inner.logs.key(), put.place, usize::from(put.label_len))
-        };
+        let work =
+            move || walk::read_put(&log, inner.logs.key(), put.place, usize::from(put.label_len));
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)
     }
 
@@ -229,8 +232,8 @@ impl Handle {
             let entries = self.inner.index.get_many(&shards).await?;
             found.drops.extend(batch.iter().zip(entries).filter_map(|(drop, entry)| {
                 let entry = entry.filter(Entry::needs_drop)?;
-                let governs = entry.dropped?.sequence == drop.sequence
-                    && entry.dropped?.file == log.number;
+                let governs =
+                    entry.dropped?.sequence == drop.sequence && entry.dropped?.file == log.number;
                 governs.then_some(*drop)
             }));
         }

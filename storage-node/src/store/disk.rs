@@ -153,11 +153,8 @@ impl DiskFile for RealFile {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             let at = offset + bytes.len() as u64;
-            let more = rustix::io::pread(
-                &self.file,
-                rustix::buffer::spare_capacity(&mut bytes),
-                at,
-            )?;
+            let more =
+                rustix::io::pread(&self.file, rustix::buffer::spare_capacity(&mut bytes), at)?;
             if more == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

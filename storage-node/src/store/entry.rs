@@ -134,9 +134,8 @@ impl Entry {
 
     fn apply_drop(&mut self, new: DropRef) {
         let superseded = self.put.is_some_and(|put| put.sequence > new.sequence);
-        let newest = self
-            .dropped
-            .is_none_or(|old| (old.sequence, old.file) < (new.sequence, new.file));
+        let newest =
+            self.dropped.is_none_or(|old| (old.sequence, old.file) < (new.sequence, new.file));
         if !superseded && newest {
             self.dropped = Some(new);
         }

@@ -194,10 +194,10 @@ impl Logs {
     /// Where replay must begin so that it misses nothing: the first unfinished record that is not in `finished`, or the end.
     pub(crate) fn low_water(&self, finished: &BTreeSet<Place>) -> Place {
         let state = self.lock();
-        let end = state.logs.last_key_value().map_or(Place::default(), |(number, log)| Place {
-            file: *number,
-            offset: log.tail(),
-        });
+        let end = state
+            .logs
+            .last_key_value()
+            .map_or(Place::default(), |(number, log)| Place { file: *number, offset: log.tail() });
         state.open.iter().find(|place| !finished.contains(*place)).copied().unwrap_or(end).min(end)
     }
 
@@ -256,12 +256,11 @@ impl Logs {
         Ok(())
     }
 
-    /// Sets the tail that recovery found and gives back what was claimed behind it, except in the active log.
+    /// Sets the tail that recovery found and cuts off what is behind it: whatever a crash left there must not be mistaken for a part of
+    /// the records that will be written there.
     pub(crate) fn set_tail(&self, log: &Log, tail: u64) -> Result<(), Error> {
         log.tail.store(tail, Ordering::Release);
-        let mut state = self.lock();
-        let is_active = state.logs.last_key_value().is_some_and(|(last, _)| *last == log.number);
-        if is_active { Ok(()) } else { cut(&mut state, log) }
+        cut(&mut self.lock(), log)
     }
 
     /// Adds to the live bytes of logs, as the index has found.
@@ -278,9 +277,11 @@ impl Logs {
     /// Bytes that new shards may still take.
     pub(crate) fn room(&self) -> u64 {
         let state = self.lock();
-        let claimed = state.logs.values().next_back().map_or(0, |log| {
-            log.allocated.load(Ordering::Acquire).saturating_sub(log.tail())
-        });
+        let claimed = state
+            .logs
+            .values()
+            .next_back()
+            .map_or(0, |log| log.allocated.load(Ordering::Acquire).saturating_sub(log.tail()));
         (self.limits.quota.saturating_sub(self.limits.reserve)).saturating_sub(state.allocated)
             + claimed
     }
@@ -366,12 +367,13 @@ impl Logs {
     }
 }
 
-/// Gives back the claimed space behind a log's tail.
+/// Gives back the claimed space behind a log's tail, durably: the space will be claimed again elsewhere, and the quota holds after a crash too.
 fn cut(state: &mut State, log: &Log) -> Result<(), Error> {
     let (have, tail) = (log.allocated.load(Ordering::Acquire), log.tail());
     if tail < have {
         let name = name_of(log.number);
         log.file.truncate(tail).map_err(Error::io(format!("cut {name}")))?;
+        log.file.sync().map_err(Error::io(format!("sync {name}")))?;
         log.allocated.store(tail, Ordering::Release);
         state.allocated -= have - tail;
     }

@@ -39,8 +39,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kv::rocks::{Rocks, RocksOptions, RocksShared};
 use kv::Kv;
+use kv::rocks::{Rocks, RocksOptions, RocksShared};
 use protocol::message::{Dropped, GroupFingerprint, InventoryEntry, LogPosition};
 use protocol::receipt::{Receipt, ReceiptEntry, ReceiptSigner};
 use serde::{Deserialize, Serialize};
@@ -636,7 +636,9 @@ fn store_key(disk: &dyn Disk) -> Result<StoreKey, Error> {
                 StoreKey(random_bytes())
             } else {
                 logs.iter().find_map(|name| key_in(disk, name)).ok_or_else(|| {
-                    Error::Damaged(format!("{STORE_FILE} is lost, and no log holds a copy of the key"))
+                    Error::Damaged(format!(
+                        "{STORE_FILE} is lost, and no log holds a copy of the key"
+                    ))
                 })?
             };
             let file = StoreFile { format: FORMAT, key: hex::encode(key.0) };

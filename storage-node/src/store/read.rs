@@ -86,7 +86,8 @@ impl Shard {
         let shard_len = self.put.len;
         let end = offset.saturating_add(len);
         let fits = len > 0 && end <= shard_len && step > 0 && step.is_multiple_of(GROUP);
-        let aligned = offset.is_multiple_of(GROUP) && (end.is_multiple_of(GROUP) || end == shard_len);
+        let aligned =
+            offset.is_multiple_of(GROUP) && (end.is_multiple_of(GROUP) || end == shard_len);
         if !fits || !aligned {
             return Err(Error::Range { offset, len, shard_len });
         }
@@ -195,7 +196,10 @@ impl Slices {
 
 impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shard").field("id", &self.id).field("put", &self.put).finish_non_exhaustive()
+        f.debug_struct("Shard")
+            .field("id", &self.id)
+            .field("put", &self.put)
+            .finish_non_exhaustive()
     }
 }
 

@@ -195,9 +195,13 @@ async fn a_range_is_read_alone_and_only_on_group_borders() {
         assert_eq!(slice.bytes(), &bytes[at..at + 16_384]);
     }
     assert!(slices.next().await.unwrap().is_none());
-    for (offset, len, step) in
-        [(1, 16_384, 16_384), (0, 100, 16_384), (0, 100_001, 16_384), (0, 0, 16_384), (0, 16_384, 5)]
-    {
+    for (offset, len, step) in [
+        (1, 16_384, 16_384),
+        (0, 100, 16_384),
+        (0, 100_001, 16_384),
+        (0, 0, 16_384),
+        (0, 16_384, 5),
+    ] {
         let refused = stored.slices(offset, len, step).await;
         assert!(matches!(refused, Err(Error::Range { .. })), "{offset} {len} {step}");
     }
@@ -251,7 +255,10 @@ async fn a_shard_stored_again_replaces_the_old_one_and_survives_its_drop() {
     put(&store, shard(1), &content(10, 1)).await.unwrap();
     put(&store, shard(1), &content(20, 2)).await.unwrap();
     assert_eq!(read(&store, shard(1)).await.unwrap(), content(20, 2));
-    assert_eq!(remove(&store, &[shard(1), shard(2)]).await.unwrap(), [Dropped::Dropped, Dropped::Unknown]);
+    assert_eq!(
+        remove(&store, &[shard(1), shard(2)]).await.unwrap(),
+        [Dropped::Dropped, Dropped::Unknown]
+    );
     assert_eq!(remove(&store, &[shard(1), shard(1)]).await.unwrap(), [Dropped::Dropped; 2]);
     assert!(matches!(store.get(shard(1)).await, Err(Error::NotFound(_))));
     put(&store, shard(1), &content(30, 3)).await.unwrap();
@@ -658,12 +665,15 @@ impl Run {
             }
             Step::Crash(seed, fate) => {
                 let disk = self.bench.disk.crash(seed);
-                self.reopen(disk, fate).await;
+                let kept = copy(&self.bench.kv).await;
+                self.reopen(disk, fate, kept).await;
             }
             Step::Reopen(fate) if !self.fused => {
+                // A closed engine shows nothing any more, and closing the store changes nothing in it.
+                let kept = copy(&self.bench.kv).await;
                 self.store.close().await;
                 let disk = self.bench.disk.clone();
-                self.reopen(disk, fate).await;
+                self.reopen(disk, fate, kept).await;
             }
             Step::Reopen(_) => {}
         }
@@ -692,9 +702,7 @@ impl Run {
         }
     }
 
-    async fn reopen(&mut self, disk: FaultDisk, fate: IndexFate) {
-        // The old engine may be closed: go on with a copy of what it held.
-        let kept = copy(&self.bench.kv).await;
+    async fn reopen(&mut self, disk: FaultDisk, fate: IndexFate, kept: Memory) {
         let index = match fate {
             IndexFate::Kept => kept,
             IndexFate::Stale => self.stale.take().unwrap_or_default(),
@@ -728,7 +736,8 @@ impl Run {
     async fn compare_with_rebuilt(mut self) {
         if self.fused {
             let disk = self.bench.disk.crash(7);
-            self.reopen(disk, IndexFate::Kept).await;
+            let kept = copy(&self.bench.kv).await;
+            self.reopen(disk, IndexFate::Kept, kept).await;
         }
         self.check().await;
         self.store.0.sweep().await.unwrap();

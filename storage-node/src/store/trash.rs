@@ -20,10 +20,8 @@ impl Handle {
             if due.is_empty() {
                 return Ok(swept);
             }
-            let changes: Vec<_> = due
-                .iter()
-                .map(|(shard, sequence)| (*shard, Change::Sweep(*sequence)))
-                .collect();
+            let changes: Vec<_> =
+                due.iter().map(|(shard, sequence)| (*shard, Change::Sweep(*sequence))).collect();
             let effects = self.inner.index.update(&changes, None).await?;
             self.inner.settle(&effects);
             swept += due.len();

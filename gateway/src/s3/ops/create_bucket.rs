@@ -20,13 +20,23 @@ pub(in crate::s3) async fn run(
     let allowed: Authorized<CreateBucket, ()> = gate.account(&request).await?;
     let input = request.input;
     check_wishes(&input, settings)?;
-    let name: BucketName = input.bucket.parse().map_err(error::name)?;
+    let name = new_name(&input.bucket)?;
     match catalog.create_bucket(&name, allowed.caller(), settings.default_geometry).await {
         Ok(_) => {}
         Err(CatalogError::BucketExists(_)) if settings.region == FORGIVING_REGION => {}
         Err(refused) => return Err(error::catalog(refused)),
     }
     Ok(CreateBucketOutput { bucket_arn: None, location: Some(format!("/{name}")) })
+}
+
+/// A name that every client can reach: each label between its dots would do as a host name's.
+fn new_name(text: &str) -> S3Result<BucketName> {
+    let name: BucketName = text.parse().map_err(error::name)?;
+    let hyphen_at_edge = |label: &str| label.starts_with('-') || label.ends_with('-');
+    if name.as_str().split('.').any(hyphen_at_edge) {
+        return Err(S3Error::new(S3ErrorCode::InvalidBucketName));
+    }
+    Ok(name)
 }
 
 /// Refuses what the bucket would not have.
@@ -64,5 +74,18 @@ fn check_wishes(input: &CreateBucketInput, settings: &S3Settings) -> S3Result<()
         None | Some("") => Ok(()),
         Some(region) if region == settings.region => Ok(()),
         Some(_) => Err(S3Error::new(S3ErrorCode::InvalidLocationConstraint)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_a_new_name_does_not_begin_or_end_with_a_hyphen() {
+        assert!(new_name("foo.b-a-r").is_ok());
+        for bad in ["foo.-bar", "foo-.bar", "foo..bar"] {
+            assert!(new_name(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -66,13 +66,17 @@ pub(super) async fn find(
     }
     let key = describe::key(asked.key)?;
     let located = catalog.locate(allowed.id(), &key).await.map_err(error::catalog)?;
+    // A part that is not there is not there for anybody.
+    let part = match asked.part {
+        Some(number) => Some(part(&located, number).await?),
+        None => None,
+    };
     customer::check(&located.detail.encryption, asked.customer)?;
     asked.conditions.check_read(&located.entry)?;
 
     let tell = asked.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
     let size = located.entry.size;
-    if let Some(number) = asked.part {
-        let (bytes, parts, checksums) = part(&located, number).await?;
+    if let Some((bytes, parts, checksums)) = part {
         let checksums = if tell { checksums } else { Vec::new() };
         return Ok(Found { located, bytes, partial: true, parts, checksums });
     }

@@ -1,13 +1,12 @@
 //! Nodes that die or freeze while customers read and write.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::client::ClientError;
 use drystone_s3_tests::cluster::Options;
-use tokio::time::sleep;
 use types::{KIB, MIB};
 
 use super::{Load, REPAIR, check_all, put_some, written};
@@ -109,19 +108,23 @@ async fn nodes_killed_during_writes_come_back_with_every_acknowledged_shard() {
     let mut cluster = Options::new().quick_upkeep().separate().await;
     let s3 = cluster.client();
     s3.make_bucket("bkt").await;
+    let all_down = Arc::new(AtomicBool::new(false));
     let acknowledged: Arc<std::sync::Mutex<Vec<(String, Content)>>> = Arc::default();
     let writers = {
         let (s3, acknowledged) = (s3.clone(), Arc::clone(&acknowledged));
+        let all_down = Arc::clone(&all_down);
         Load::start(3, move |task, round| {
             let (s3, acknowledged) = (s3.clone(), Arc::clone(&acknowledged));
+            let all_down = Arc::clone(&all_down);
             async move {
                 let (path, content) = (format!("/bkt/w-{task}-{round}"), written(task, round));
                 match s3.put_content(&path, content).await {
                     Ok(_) => acknowledged.lock().unwrap().push((path, content)),
-                    // While all six are down there is nobody to write to, and that is said as S3 says it.
-                    Err(ClientError::Status { status, .. }) if status == 503 => {
-                        sleep(Duration::from_millis(20)).await
-                    }
+                    // While all six are down there is nobody to write to. That is said as S3 says it, though a client that is
+                    // in the middle of its body may only hear that the line was cut.
+                    Err(ClientError::Status { status, .. })
+                        if status == 503 && all_down.load(Ordering::Relaxed) => {}
+                    Err(ClientError::NoAnswer(_)) if all_down.load(Ordering::Relaxed) => {}
                     Err(error) => panic!("PUT {path}: {error}"),
                 }
             }
@@ -136,6 +139,7 @@ async fn nodes_killed_during_writes_come_back_with_every_acknowledged_shard() {
     }
     // All at once, in the middle of it.
     writers.rounds(4).await;
+    all_down.store(true, Ordering::Relaxed);
     for node in &mut cluster.nodes {
         node.kill();
     }
@@ -143,6 +147,8 @@ async fn nodes_killed_during_writes_come_back_with_every_acknowledged_shard() {
         node.start();
     }
     cluster.online(6).await;
+    writers.rounds(6).await;
+    all_down.store(false, Ordering::Relaxed);
     writers.rounds(6).await;
     writers.finish().await;
     let objects = acknowledged.lock().unwrap().clone();
