@@ -13,10 +13,11 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use crate::error::CliError;
 
-/// What standard error gets, unless RUST_LOG or --log-level say otherwise.
-const SHOWN: &str = "warn";
+/// What standard error gets, unless RUST_LOG or --log-level say otherwise. The S3 library takes clients' mistakes for its own errors; what
+/// matters of them is logged by the gateway.
+const SHOWN: &str = "warn,s3s=off";
 /// What the file gets.
-const KEPT: &str = "info";
+const KEPT: &str = "info,s3s=off";
 /// A log file that is longer than this many bytes at a start becomes `….1`, in place of an older one.
 const FILE_MAX: u64 = 64 << 20;
 

@@ -37,7 +37,7 @@ impl Tool {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let theirs = |prefix: &&str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
-            if ["AWS_", "RCLONE_", "RESTIC_", "S3CMD_"].iter().any(|prefix| theirs(&prefix)) {
+            if ["AWS_", "RCLONE_", "RESTIC_", "S3CMD_"].iter().any(theirs) {
                 command.env_remove(&name);
             }
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use metadata::records::{Checksum, ChecksumAlgorithm, ChecksumKind};
 
-use super::{Body, BodyError, Incoming, PutError};
+use super::{Body, Incoming, PutError, Trailer};
 use crate::digest::{Digester, Digests};
 
 /// Reads a body in batches of known size and holds it to its announced length.
@@ -21,10 +21,8 @@ pub(crate) struct Ingest {
 pub(crate) struct Expected {
     content_md5: Option<[u8; 16]>,
     checksums: Vec<(ChecksumAlgorithm, Option<Vec<u8>>)>,
-    trailer: Option<TrailerFn>,
+    trailer: Option<Trailer>,
 }
-
-type TrailerFn = Box<dyn FnOnce() -> Result<Vec<(ChecksumAlgorithm, Vec<u8>)>, BodyError> + Send>;
 
 /// What was found of bytes that are all that was announced, and match all that was said of them.
 pub(crate) struct Ingested {

@@ -40,6 +40,9 @@ pub const PUT_MAX: u64 = 5 * types::GIB;
 /// A request's body: plain bytes, in order.
 pub type Body = BoxStream<'static, Result<Bytes, BodyError>>;
 
+/// Gives the checksums of a body's trailer, once the body has ended.
+pub type Trailer = Box<dyn FnOnce() -> Result<Vec<(ChecksumAlgorithm, Vec<u8>)>, BodyError> + Send>;
+
 /// Why a request's body ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -65,8 +68,7 @@ pub struct Incoming {
     /// Checksums to compute and keep; a value known beforehand (a header) must match.
     pub checksums: Vec<(ChecksumAlgorithm, Option<Vec<u8>>)>,
     /// Asked once the body has ended: checksums that came in its trailer, which must match.
-    pub trailer:
-        Option<Box<dyn FnOnce() -> Result<Vec<(ChecksumAlgorithm, Vec<u8>)>, BodyError> + Send>>,
+    pub trailer: Option<Trailer>,
 }
 
 /// A customer's own key (SSE-C). Never stored, never logged.

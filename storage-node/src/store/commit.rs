@@ -266,7 +266,6 @@ impl Committer {
     }
 
     /// Decides what a notice says and where it goes.
-    #[expect(clippy::type_complexity, reason = "the four parts go to four places at once")]
     async fn place(
         &mut self,
         revision: u64,

@@ -55,8 +55,8 @@ pub struct Put {
 
 /// The hasher is here, or away with the batch that is being written.
 enum Hashing {
-    Here(ShardHasher),
-    Away(JoinHandle<Result<ShardHasher, Error>>),
+    Here(Box<ShardHasher>),
+    Away(JoinHandle<Result<Box<ShardHasher>, Error>>),
     Failed,
 }
 
@@ -93,7 +93,7 @@ impl Put {
             pending: vec![bytes.into()],
             pending_at: 0,
             received: 0,
-            hashing: Hashing::Here(ShardHasher::new()),
+            hashing: Hashing::Here(Box::default()),
             original,
         })
     }
@@ -135,7 +135,7 @@ impl Put {
             rest: self.pending,
             rest_at: self.pending_at,
             rest_head: self.pending_head,
-            hasher,
+            hasher: *hasher,
             original: self.original,
             answer,
         };
@@ -167,7 +167,7 @@ impl Put {
     }
 
     /// Waits for the batch under way. Cancel-safe: the batch is waited for again by the next call.
-    async fn hasher(&mut self) -> Result<ShardHasher, Error> {
+    async fn hasher(&mut self) -> Result<Box<ShardHasher>, Error> {
         if let Hashing::Away(task) = &mut self.hashing {
             let done = task.await;
             self.hashing = Hashing::Failed;
