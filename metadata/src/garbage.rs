@@ -9,6 +9,8 @@
 //! looks for references in its own, later snapshot; it frees a little if there is none, or unmarks. The check row goes with the last step, so a
 //! crash between any two leaves it behind and the next collect goes on where this one stopped.
 
+use std::collections::BTreeMap;
+
 use kv::{KeyPrefix, Span, TRANSACTION_MAX, Tx};
 use serde::{Deserialize, Serialize};
 use types::geometry::GEOMETRIES;
@@ -104,24 +106,34 @@ impl Catalog {
     /// Works off releases; how many there were. Call until it answers 0.
     ///
     /// # Errors
-    /// Only the engine's.
+    /// Only the engine's. All releases of this round were tried nevertheless.
     pub async fn collect_releases(&self) -> Result<usize, CatalogError> {
+        let (mut done, mut failed) = (0, None);
+        for (manifest, release) in self.due_releases().await? {
+            match self.work_off(manifest, &release).await {
+                Ok(()) => done += 1,
+                // One manifest that cannot be released must not keep the others.
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    /// Some releases that may be worked off. No snapshot outlives this: the engine could not tidy up behind the work.
+    async fn due_releases(&self) -> Result<Vec<(ManifestId, Release)>, CatalogError> {
         let (now, snap) = (self.now(), self.kv.snapshot().await?);
         let mut walk = Walk::new(&RELEASES, &snap, Span::all(), STEP);
-        let mut done = 0;
+        let mut due = Vec::new();
         while let Some(page) = walk.next().await? {
-            for ((manifest, _), release) in page {
-                // Those being staged must not hide the others behind them.
-                if !matches!(release, Release::Staged { until, .. } if now <= until) {
-                    self.work_off(manifest, &release).await?;
-                    done += 1;
-                }
-            }
-            if done > 0 {
+            // Those being staged must not hide the others behind them.
+            let ripe = |release: &Release| !matches!(release, Release::Staged { until, .. } if now <= *until);
+            let page = page.into_iter().map(|((manifest, _), release)| (manifest, release));
+            due.extend(page.filter(|(_, release)| ripe(release)));
+            if !due.is_empty() {
                 break;
             }
         }
-        Ok(done)
+        Ok(due)
     }
 
     async fn work_off(&self, manifest: ManifestId, release: &Release) -> Result<(), CatalogError> {
@@ -142,9 +154,9 @@ impl Catalog {
         for page in 0..pages {
             kv::transact(&*self.kv, |tx| async move {
                 let extents = EXTENTS.get_for_update(&tx, &(manifest, page)).await?;
-                for extent in extents.unwrap_or_default() {
-                    self.unrefer(&tx, manifest, extent.part, extent.stream).await?;
-                }
+                let extents = extents.unwrap_or_default();
+                let parts = extents.iter().map(|extent| (extent.part, extent.stream));
+                self.unrefer(&tx, manifest, parts).await?;
                 EXTENTS.delete(&tx, &(manifest, page));
                 Ok::<_, CatalogError>(())
             })
@@ -162,11 +174,13 @@ impl Catalog {
         loop {
             let done = kv::transact(&*self.kv, |tx| async move {
                 let parts = PARTS.scan(&tx, KeyPrefix::of(&manifest), STEP).await?;
-                for ((_, number), part) in &parts {
-                    if chosen.binary_search(number).is_err() {
-                        self.unrefer(&tx, manifest, *number, part.stream).await?;
-                    }
-                    PARTS.delete(&tx, &(manifest, *number));
+                let dropped = parts
+                    .iter()
+                    .filter(|((_, number), _)| chosen.binary_search(number).is_err())
+                    .map(|((_, number), part)| (*number, part.stream));
+                self.unrefer(&tx, manifest, dropped).await?;
+                for (at, _) in &parts {
+                    PARTS.delete(&tx, at);
                 }
                 Ok::<_, CatalogError>(parts.len() < STEP)
             })
@@ -177,22 +191,31 @@ impl Catalog {
         }
     }
 
-    /// Drops one reference, the wrap with it if it was the manifest's last to that stream, and asks for the stream to be looked at.
+    /// Drops references of parts of a manifest to streams, a wrap with the manifest's last reference to its stream, and asks for the
+    /// streams to be looked at.
     pub(crate) async fn unrefer(
         &self,
         tx: &Tx,
         manifest: ManifestId,
-        part: u32,
-        stream: StreamId,
+        parts: impl IntoIterator<Item = (u32, StreamId)>,
     ) -> Result<(), CatalogError> {
-        // Whoever adds or drops a reference of this manifest to this stream claims the wrap, so that the scan sees all of them.
-        WRAPS.get_for_update(tx, &(manifest, stream)).await?;
-        REFERENCES.delete(tx, &(stream, manifest, part));
-        if REFERENCES.scan(tx, KeyPrefix::of(&(stream, manifest)), 1).await?.is_empty() {
-            WRAPS.delete(tx, &(manifest, stream));
+        let mut streams: BTreeMap<StreamId, Vec<u32>> = BTreeMap::new();
+        for (part, stream) in parts {
+            streams.entry(stream).or_default().push(part);
         }
         let due = self.now().plus(self.read_grace);
-        CHECKS.put(tx, &(spread(stream), due, stream), &());
+        for (stream, parts) in streams {
+            // Whoever adds or drops a reference of this manifest to this stream claims the wrap, so that the scan sees all of them.
+            WRAPS.get_for_update(tx, &(manifest, stream)).await?;
+            for part in parts {
+                REFERENCES.delete(tx, &(stream, manifest, part));
+            }
+            // Once for each stream, not for each part: a scan passes over all that was deleted before.
+            if REFERENCES.scan(tx, KeyPrefix::of(&(stream, manifest)), 1).await?.is_empty() {
+                WRAPS.delete(tx, &(manifest, stream));
+            }
+            CHECKS.put(tx, &(spread(stream), due, stream), &());
+        }
         Ok(())
     }
 
@@ -219,21 +242,28 @@ impl Catalog {
     /// # Errors
     /// Only the engine's. All streams of this round were looked at nevertheless.
     pub async fn collect_checks(&self) -> Result<usize, CatalogError> {
-        let not_due = Timestamp(self.now().0.saturating_add(1));
-        let snap = self.kv.snapshot().await?;
         let (mut looked, mut failed) = (0, None);
-        for prefix in 0..CHECK_SPREAD {
-            let due =
-                Span::of(&KeyPrefix::of(&prefix)).before_prefix(&KeyPrefix::of(&(prefix, not_due)));
-            for (key, ()) in CHECKS.scan(&snap, due, STEP).await? {
-                match self.look_at(&key).await {
-                    Ok(()) => looked += 1,
-                    // One stream that cannot be freed must not keep the others.
-                    Err(error) => drop(failed.get_or_insert(error)),
-                }
+        for check in self.due_checks().await? {
+            match self.look_at(&check).await {
+                Ok(()) => looked += 1,
+                // One stream that cannot be freed must not keep the others.
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
         failed.map_or(Ok(looked), Err)
+    }
+
+    /// Some checks whose time has come.
+    async fn due_checks(&self) -> Result<Vec<CheckKey>, CatalogError> {
+        let not_due = Timestamp(self.now().0.saturating_add(1));
+        let snap = self.kv.snapshot().await?;
+        let mut due = Vec::new();
+        for prefix in 0..CHECK_SPREAD {
+            let span =
+                Span::of(&KeyPrefix::of(&prefix)).before_prefix(&KeyPrefix::of(&(prefix, not_due)));
+            due.extend(CHECKS.scan(&snap, span, STEP).await?.into_iter().map(|(key, ())| key));
+        }
+        Ok(due)
     }
 
     async fn look_at(&self, check: &CheckKey) -> Result<(), CatalogError> {

@@ -80,7 +80,7 @@ impl Catalog {
                 return Err(CatalogError::NoSuchUpload);
             }
             if let Some(replaced) = PARTS.get_for_update(&tx, &(at.2, number)).await? {
-                self.unrefer(&tx, at.2, number, replaced.stream).await?;
+                self.unrefer(&tx, at.2, [(number, replaced.stream)]).await?;
             }
             let Part { stream: id, offset, len, .. } = *part;
             match stream.filter(|stream| stream.id == id) {

@@ -187,7 +187,7 @@ async fn a_node_joins_stores_fetches_drops_and_lists_over_the_real_wire() {
     let cut = client.store(&request(3, 300_000), pieces(&content(150_000, 3))).await;
     assert!(matches!(cut, Err(NodeError::Aborted)), "{cut:?}");
     let huge = StoreRequest { len: 20 * MIB, ..request(4, 0) };
-    let huge = client.store(&huge, pieces(&large)).await;
+    let huge = client.store(&huge, pieces(&content(20 << 20, 4))).await;
     assert!(matches!(huge, Err(NodeError::Denied { .. })), "{huge:?}");
     let missing = fetch(&client, 9, 10, &stored.root).await;
     assert!(matches!(missing, Err(NodeError::NotFound)), "{missing:?}");

@@ -73,7 +73,7 @@ impl SegmentSealer {
 
     /// Seals and codes a batch: whole rows, or everything up to the segment's end. The pieces hold exactly that plaintext.
     pub(crate) fn batch(&mut self, pieces: Vec<Bytes>) -> Result<Units, PutError> {
-        let mut plain = Pieces(pieces.into());
+        let mut plain = Pieces(pieces.into_iter().filter(|piece| !piece.is_empty()).collect());
         let (k, n) = (self.coder.k(), self.coder.n());
         let rows: Vec<Row> = self.rows_of(plain.remaining());
         let unit_bytes: usize = rows.iter().map(|row| row.unit_len).sum();
@@ -152,7 +152,7 @@ impl SegmentSealer {
     }
 }
 
-/// Several pieces read as one run of bytes.
+/// Several pieces, none of them empty, read as one run of bytes.
 struct Pieces(std::collections::VecDeque<Bytes>);
 
 impl Buf for Pieces {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::client::ClientError;
