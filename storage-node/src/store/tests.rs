@@ -747,9 +747,15 @@ impl Run {
         let store = self.bench.open().await;
         store.0.sweep().await.unwrap();
         let rebuilt = dump(&self.bench.kv).await;
+        // Whether a shard's bytes were found damaged, an entry's last byte, is not in the logs: a disk that refused reads leaves the
+        // mark, and the rebuilt index would find it again.
         let shards = |rows: &BTreeMap<Bytes, Bytes>| {
             let rows = rows.iter().filter(|(key, _)| !key.starts_with(b"groups"));
-            rows.map(|(key, value)| (key.clone(), value.clone())).collect::<BTreeMap<_, _>>()
+            let known = |key: &Bytes, value: &Bytes| match key.starts_with(b"shards") {
+                true => value.slice(..value.len() - 1),
+                false => value.clone(),
+            };
+            rows.map(|(key, value)| (key.clone(), known(key, value))).collect::<BTreeMap<_, _>>()
         };
         assert_eq!(shards(&rebuilt), shards(&grown));
         let again = store.status();
