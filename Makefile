@@ -12,7 +12,7 @@ NEXTEST_FLAGS := --cargo-profile release --ignore-rust-version --workspace
 .DEFAULT_GOAL := help
 # Cargo shares the work out itself; two set-ups at once would fight over apt's lock.
 .NOTPARALLEL:
-.PHONY: help run build test soak bench lint setup-build setup-test setup-lint
+.PHONY: help run build build-tests test soak bench lint setup-build setup-test setup-lint
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,10 +28,14 @@ build: setup-build ## build the release binaries drystone and drystone-node
 	@$(ENV) cargo build $(CARGO_FLAGS) --bins
 	@$(ENV) sh -c 'echo "built $$CARGO_TARGET_DIR/release/drystone and drystone-node"'
 
-test: setup-test build ## install what is missing, build, and run every test
+test: setup-test build-tests ## install what is missing, build, and run every test
 	@$(ENV) cargo nextest run $(NEXTEST_FLAGS) $(ARGS)
 
-soak: setup-test build ## run the heavy tests with heavier figures, one at a time, output shown
+# The programs together with the tests that drive them: built apart, cargo would give their dependencies other features, and compile them twice.
+build-tests:
+	@$(ENV) cargo build $(CARGO_FLAGS) --bins --tests
+
+soak: setup-test build-tests ## run the heavy tests with heavier figures, one at a time, output shown
 	@DRYSTONE_SOAK=1 $(ENV) cargo nextest run $(NEXTEST_FLAGS) --profile soak $(ARGS)
 
 bench: build ## run the micro-benchmarks, then load a gateway with six nodes (LOAD="…": more for bench/s3load.py)
