@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, SERVER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -86,6 +86,7 @@ impl<S> Exchange<S> {
         B: Body<Data = Bytes>,
     {
         let head = record.method == Method::HEAD;
+        let confused = expects_nothing(request.headers());
         let (mut response, place) = match Arc::clone(&self.load).try_acquire_owned() {
             Err(_) => (self.refuse(&record, Refusal::Busy), None),
             Ok(place) => {
@@ -107,6 +108,9 @@ impl<S> Exchange<S> {
         response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("Drystone"));
         if head {
             without_body(&mut response);
+        }
+        if confused {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(|part| {
             record.whole = part.is_end_stream();
@@ -168,6 +172,12 @@ fn json(code: &str, message: &str) -> String {
 }
 
 /// An answer to HEAD says how long the body would be, and sends none.
+/// Whether a client that sends no body waits for "100 Continue" all the same, which it then never gets. boto3 does so for empty objects, and
+/// takes the answer for an early one: it would misread the next answer on this connection.
+fn expects_nothing(headers: &HeaderMap) -> bool {
+    headers.contains_key(EXPECT) && headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
+}
+
 fn without_body<B: Body>(response: &mut Response<Part<B>>) {
     let length = response.body().size_hint().exact();
     if let (Some(length), false) = (length, response.headers().contains_key(CONTENT_LENGTH)) {

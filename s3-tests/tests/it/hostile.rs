@@ -7,6 +7,7 @@ use drystone_s3_tests::client::Client;
 use drystone_s3_tests::cluster::{Cluster, Options};
 use drystone_s3_tests::hostile::{HostileNode, Mode};
 use drystone_s3_tests::process::MemoryMeter;
+use drystone_s3_tests::scaled;
 use protocol::message::Verb;
 use types::{KIB, MIB};
 
@@ -130,5 +131,5 @@ async fn a_node_that_drips_or_stays_silent_delays_nobody_for_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_floods_its_connection_is_cut_off() {
-    each(&[Mode::PingFlood, Mode::SettingsFlood]).await;
+    each(scaled(&[Mode::PingFlood][..], &[Mode::PingFlood, Mode::SettingsFlood])).await;
 }

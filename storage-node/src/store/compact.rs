@@ -3,6 +3,7 @@
 //! The order makes every crash harmless: copies and carried drops are durable and in the index → the file is deleted, durably → only then
 //! does the index forget that dead puts lay in it. Until that last step every drop they need is kept.
 
+use std::io;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -41,7 +42,7 @@ struct Survey {
     /// Drops that still govern something.
     drops: Vec<DropEntry>,
     /// Shards that lie in the log although no readable record says so.
-    lost: Vec<ShardId>,
+    lost: Vec<(ShardId, Place)>,
     /// Shards with a dead copy in the log although no readable record says so.
     shadowed: Vec<ShardId>,
 }
@@ -51,8 +52,8 @@ impl Survey {
         if let Some(drop) = entry.dropped.filter(|drop| drop.file == file && entry.needs_drop()) {
             self.drops.push(DropEntry { shard, sequence: drop.sequence, at: drop.at });
         }
-        if entry.put.is_some_and(|put| put.place.file == file) {
-            self.lost.push(shard);
+        if let Some(put) = entry.put.filter(|put| put.place.file == file) {
+            self.lost.push((shard, put.place));
         }
         if entry.shadows.contains(&file) {
             self.shadowed.push(shard);
@@ -64,8 +65,10 @@ impl Survey {
 enum Copied {
     /// It is in the active log, or was not needed any more.
     Done,
-    /// Its bytes are damaged.
-    Rotten(ShardId, Place),
+    /// The original's bytes are not what they were.
+    Damaged,
+    /// The disk does not give the original.
+    Unreadable(io::Error),
 }
 
 impl Handle {
@@ -91,7 +94,9 @@ impl Handle {
         let contents = self.contents(log).await?;
         let mut damaged = self.move_puts(log, &contents.puts).await?;
         let survey = self.survey(log, &contents).await?;
-        damaged.extend(survey.lost);
+        let unseen: Vec<_> =
+            survey.lost.into_iter().filter(|(shard, _)| !damaged.contains(shard)).collect();
+        damaged.extend(self.move_puts(log, &unseen).await?);
         if contents.has_notice || !survey.drops.is_empty() {
             self.notice(Drops::Carried(survey.drops)).await?;
         }
@@ -101,10 +106,10 @@ impl Handle {
                 shards = damaged.len(),
                 "damaged shards are given up"
             );
-            self.notice(Drops::New(damaged.clone())).await?;
+            self.notice(Drops::New(damaged)).await?;
         }
         self.delete(log).await?;
-        let held = contents.puts.iter().map(|(shard, _)| shard).chain(&damaged);
+        let held = contents.puts.iter().chain(&unseen).map(|(shard, _)| shard);
         let forget: Vec<_> = held
             .chain(&survey.shadowed)
             .map(|shard| (*shard, Change::Forget(log.number)))
@@ -149,66 +154,67 @@ impl Handle {
             for ((shard, place), entry) in batch.iter().zip(entries) {
                 let Some(entry) = entry else { continue };
                 if let Some(put) = entry.put.filter(|put| put.place == *place) {
-                    copies.push(self.copy_sound(log, *shard, put, entry.rot));
+                    copies.push(self.save(log, *shard, put, entry.rot));
                 }
             }
             let mut copies = futures::stream::iter(copies).buffer_unordered(COPIES);
-            while let Some(copied) = copies.next().await {
-                if let Copied::Rotten(shard, place) = copied? {
-                    let change = [(shard, Change::Rot(place))];
-                    self.inner.settle(&self.inner.index.update(&change, None).await?);
-                    damaged.push(shard);
-                }
+            while let Some(given_up) = copies.next().await {
+                damaged.extend(given_up?);
             }
         }
         Ok(damaged)
     }
 
-    async fn copy_sound(
+    /// Copies a shard, or returns it if it is beyond saving: its bytes are proven wrong, or cannot be read for the second time. The first time
+    /// they cannot be read, the log is left alone: a disk that fails for a while must not cost a single shard.
+    async fn save(
         &self,
         log: &Arc<Log>,
         shard: ShardId,
         put: PutRef,
         rot: bool,
-    ) -> Result<Copied, Error> {
-        if rot { Ok(Copied::Rotten(shard, put.place)) } else { self.copy(log, shard, put).await }
+    ) -> Result<Option<ShardId>, Error> {
+        let copied = self.copy(log, shard, put).await?;
+        if matches!(copied, Copied::Done) {
+            return Ok(None);
+        }
+        let change = [(shard, Change::Rot(put.place))];
+        self.inner.settle(&self.inner.index.update(&change, None).await?);
+        match copied {
+            Copied::Unreadable(error) if !rot => {
+                Err(Error::io(format!("read shard {shard}"))(error))
+            }
+            _ => Ok(Some(shard)),
+        }
     }
 
     async fn copy(&self, log: &Arc<Log>, shard: ShardId, old: PutRef) -> Result<Copied, Error> {
-        let Some((header, trailer)) = self.read_ends(log, old).await? else {
-            return Ok(Copied::Rotten(shard, old.place));
+        let (header, trailer) = match self.read_ends(log, old).await? {
+            Ok(Some(ends)) => ends,
+            Ok(None) => return Ok(Copied::Damaged),
+            Err(error) => return Ok(Copied::Unreadable(error)),
         };
-        let original = Original {
-            sequence: trailer.sequence,
-            stored_at: trailer.stored_at,
-            root: trailer.root,
-        };
-        let new = NewShard {
-            shard: header.shard,
-            epoch: header.epoch,
-            len: header.len,
-            label: header.label,
-        };
+        let original =
+            Original { sequence: trailer.sequence, stored_at: trailer.stored_at, root: old.root };
+        let PutHeader { epoch, len, label, .. } = header;
+        let new = NewShard { shard, epoch, len, label };
         let mut put =
             Put::begin(Arc::clone(&self.inner), self.jobs.clone(), new, Some(original)).await?;
         let start = old.place.offset + body_at(usize::from(old.label_len));
         let mut done = 0;
-        while done < old.len {
-            let (log, len) = (Arc::clone(log), (old.len - done).min(COPY_BATCH));
+        while done < len {
+            let (log, step) = (Arc::clone(log), (len - done).min(COPY_BATCH));
             let read =
-                tokio::task::spawn_blocking(move || log.file.read_at(start + done, len as usize));
+                tokio::task::spawn_blocking(move || log.file.read_at(start + done, step as usize));
             match read.await.map_err(|_| Error::Closed)? {
                 Ok(bytes) => put.write(bytes.into()).await?,
-                Err(error) => {
-                    tracing::warn!(%shard, %error, "a shard cannot be read");
-                    return Ok(Copied::Rotten(shard, old.place));
-                }
+                Err(error) => return Ok(Copied::Unreadable(error)),
             }
-            done += len;
+            done += step;
         }
         match put.finish().await {
             Ok(_) => Ok(Copied::Done),
-            Err(Error::Rot(_)) => Ok(Copied::Rotten(shard, old.place)),
+            Err(Error::Rot(_)) => Ok(Copied::Damaged),
             Err(error) => Err(error),
         }
     }
@@ -217,7 +223,7 @@ impl Handle {
         &self,
         log: &Arc<Log>,
         put: PutRef,
-    ) -> Result<Option<(PutHeader, Trailer)>, Error> {
+    ) -> Result<io::Result<Option<(PutHeader, Trailer)>>, Error> {
         let (inner, log) = (Arc::clone(&self.inner), Arc::clone(log));
         let work =
             move || walk::read_put(&log, inner.logs.key(), put.place, usize::from(put.label_len));

@@ -56,6 +56,8 @@ pub(crate) enum Change {
     Drop(DropRef),
     /// The bytes at this place were found damaged.
     Rot(Place),
+    /// The bytes at this place, once found damaged, are whole after all.
+    Heal(Place),
     /// The grace of this drop is over.
     Sweep(u64),
     /// A log was deleted.
@@ -106,6 +108,11 @@ impl Entry {
             Change::Rot(place) => {
                 if self.put.as_ref().is_some_and(|put| put.place == place) {
                     self.rot = true;
+                }
+            }
+            Change::Heal(place) => {
+                if self.put.as_ref().is_some_and(|put| put.place == place) {
+                    self.rot = false;
                 }
             }
             Change::Sweep(sequence) => self.sweep(sequence),

@@ -104,8 +104,8 @@ impl Shard {
         let shard = self.clone();
         let label = tokio::task::spawn_blocking(move || {
             let (put, key) = (&shard.put, shard.inner.logs.key());
-            walk::read_put(&shard.log, key, put.place, usize::from(put.label_len))
-                .map(|(header, _)| header.label)
+            let ends = walk::read_put(&shard.log, key, put.place, usize::from(put.label_len));
+            ends.ok().flatten().map(|(header, _)| header.label)
         });
         match label.await.map_err(|_| Error::Closed)? {
             Some(label) => Ok(label),
@@ -121,7 +121,7 @@ impl Shard {
         let read = tokio::task::spawn_blocking(move || {
             let (put, key) = (&shard.put, shard.inner.logs.key());
             let (header, trailer) =
-                walk::read_put(&shard.log, key, put.place, usize::from(put.label_len))?;
+                walk::read_put(&shard.log, key, put.place, usize::from(put.label_len)).ok()??;
             let outboard = Outboard::from_bytes(&trailer.outboard).ok()?;
             let fits = header.shard == shard.id && trailer.root == put.root;
             (fits && outboard.root() == put.root).then_some(outboard)

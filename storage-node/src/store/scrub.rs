@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use codec::hash::Outboard;
 use types::ShardId;
 
 use crate::error::Error;
-use crate::store::Handle;
 use crate::store::entry::{Change, PutRef};
 use crate::store::log::Log;
 use crate::store::recover::matches_root;
 use crate::store::walk;
+use crate::store::{Handle, Inner};
 
 /// Index rows read at a time.
 const PAGE: usize = 256;
@@ -27,7 +28,7 @@ pub struct Scrubbed {
 }
 
 impl Handle {
-    /// Reads every live shard once, `rate` bytes a second at most.
+    /// Reads every shard that is not dropped once, `rate` bytes a second at most.
     pub(crate) async fn scrub(&self, rate: Option<u64>) -> Result<Scrubbed, Error> {
         let mut seen = Scrubbed::default();
         let mut after = None;
@@ -36,8 +37,8 @@ impl Handle {
             let Some((last, _)) = rows.last() else { return Ok(seen) };
             after = Some(*last);
             for (shard, entry) in rows {
-                let Some(put) = entry.live().copied() else { continue };
-                if !self.check(shard, put).await? {
+                let Some(put) = entry.put.filter(|_| entry.dropped.is_none()) else { continue };
+                if !self.check(shard, put, entry.rot).await? {
                     seen.rotten += 1;
                 }
                 seen.shards += 1;
@@ -50,27 +51,27 @@ impl Handle {
         }
     }
 
-    /// Whether the shard's record is whole; notes it if not.
-    async fn check(&self, shard: ShardId, put: PutRef) -> Result<bool, Error> {
+    /// Whether the shard's record is whole; notes it if that is news. A disk that failed for a while may leave sound shards under suspicion.
+    async fn check(&self, shard: ShardId, put: PutRef, rot: bool) -> Result<bool, Error> {
         // A log that is gone was compacted meanwhile, and its shards were checked while they were copied.
         let Some(log) = self.inner.logs.get(put.place.file) else { return Ok(true) };
         let inner = Arc::clone(&self.inner);
         let whole = tokio::task::spawn_blocking(move || is_whole(&inner, &log, &put))
             .await
             .map_err(|_| Error::Closed)?;
-        if !whole {
-            tracing::warn!(%shard, "a shard is damaged on disk");
-            let change = [(shard, Change::Rot(put.place))];
-            let effects = self.inner.index.update(&change, None).await?;
+        if whole == rot {
+            tracing::warn!(%shard, whole, "a shard is not in the state it was thought to be in");
+            let change = if whole { Change::Heal(put.place) } else { Change::Rot(put.place) };
+            let effects = self.inner.index.update(&[(shard, change)], None).await?;
             self.inner.settle(&effects);
         }
         Ok(whole)
     }
 }
 
-fn is_whole(inner: &crate::store::Inner, log: &Log, put: &PutRef) -> bool {
+fn is_whole(inner: &Inner, log: &Log, put: &PutRef) -> bool {
     let ends = walk::read_put(log, inner.logs.key(), put.place, usize::from(put.label_len));
-    let Some((_, trailer)) = ends else { return false };
-    let outboard = codec::hash::Outboard::from_bytes(&trailer.outboard);
+    let Ok(Some((_, trailer))) = ends else { return false };
+    let outboard = Outboard::from_bytes(&trailer.outboard);
     outboard.is_ok_and(|outboard| outboard.root() == put.root) && matches_root(log, put)
 }

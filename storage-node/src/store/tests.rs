@@ -711,8 +711,11 @@ impl Run {
         self.stale = None;
         self.bench.kv = Arc::new(index);
         self.bench.disk = disk;
-        self.fused = false;
         self.store = self.bench.open().await;
+        if std::mem::take(&mut self.fused) {
+            // Whatever could not be read while the power was off is under suspicion; a scrub clears it.
+            assert_eq!(self.store.scrub(None).await.unwrap().rotten, 0);
+        }
         self.check().await;
     }
 

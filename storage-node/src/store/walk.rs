@@ -1,11 +1,13 @@
 //! Reading a log from end to end, past whatever is damaged.
 
+use std::io;
+
 use types::MIB;
 
 use crate::error::Error;
 use crate::store::log::{Log, name_of};
 use crate::store::record::{
-    ALIGN, Checksum, Notice, Place, PutHeader, StoreKey, Trailer, notice_span, trailer_len,
+    ALIGN, Checksum, Notice, Place, PutHeader, StoreKey, Trailer, body_at, notice_span, trailer_len,
 };
 
 /// Bytes read at a time while looking for the next record.
@@ -40,11 +42,11 @@ pub(crate) fn walk(
         if let Some((header, checksum)) = PutHeader::decode(key, place, page) {
             end = end.max(at + header.span());
             match read_trailer(log, key, place, &header, &checksum) {
-                Some(trailer) => {
+                Ok(Some(trailer)) => {
                     at += header.span();
                     visit(place, Found::Put(header, trailer))?;
                 }
-                None => {
+                Ok(None) | Err(_) => {
                     at += ALIGN;
                     visit(place, Found::Unfinished)?;
                 }
@@ -60,18 +62,20 @@ pub(crate) fn walk(
     Ok(end)
 }
 
-/// Reads the put record at `place`: its header and trailer, if both are whole.
+/// Reads the put record at `place`: its header and trailer, or `None` if one of them is damaged.
+///
+/// # Errors
+/// If the disk does not give them; they may be whole all the same.
 pub(crate) fn read_put(
     log: &Log,
     key: &StoreKey,
     place: Place,
     label_len: usize,
-) -> Option<(PutHeader, Trailer)> {
-    let len = crate::store::record::body_at(label_len) as usize;
-    let page = log.file.read_at(place.offset, len).ok()?;
-    let (header, checksum) = PutHeader::decode(key, place, &page)?;
+) -> io::Result<Option<(PutHeader, Trailer)>> {
+    let page = log.file.read_at(place.offset, body_at(label_len) as usize)?;
+    let Some((header, checksum)) = PutHeader::decode(key, place, &page) else { return Ok(None) };
     let trailer = read_trailer(log, key, place, &header, &checksum)?;
-    Some((header, trailer))
+    Ok(trailer.map(|trailer| (header, trailer)))
 }
 
 fn read_trailer(
@@ -80,10 +84,10 @@ fn read_trailer(
     place: Place,
     header: &PutHeader,
     checksum: &Checksum,
-) -> Option<Trailer> {
+) -> io::Result<Option<Trailer>> {
     let at = place.offset + header.trailer_at();
-    let bytes = log.file.read_at(at, trailer_len(header.len) as usize).ok()?;
-    Trailer::decode(key, checksum, &bytes)
+    let bytes = log.file.read_at(at, trailer_len(header.len) as usize)?;
+    Ok(Trailer::decode(key, checksum, &bytes))
 }
 
 fn read_notice(log: &Log, key: &StoreKey, place: Place, page: &[u8]) -> Option<Notice> {
@@ -127,7 +131,7 @@ impl Window<'_> {
         };
     }
 
-    fn unreadable(&self, at: u64, len: u64, error: &std::io::Error) -> Vec<u8> {
+    fn unreadable(&self, at: u64, len: u64, error: &io::Error) -> Vec<u8> {
         tracing::warn!(log = name_of(self.log.number), at, %error, "a page of a log cannot be read");
         vec![0; len as usize]
     }
