@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::client::ClientError;
 use drystone_s3_tests::cluster::Options;
+use tokio::time::sleep;
 use types::{KIB, MIB};
 
 use super::{Load, REPAIR, check_all, put_some, written};
@@ -117,7 +119,22 @@ async fn nodes_killed_during_writes_come_back_with_every_acknowledged_shard() {
             let all_down = Arc::clone(&all_down);
             async move {
                 let (path, content) = (format!("/bkt/w-{task}-{round}"), written(task, round));
-                match s3.put_content(&path, content).await {
+                let mut put = s3.put_content(&path, content).await;
+                // A write that began before one death and still runs at the next lacks two of six: it is told to slow down, and a
+                // client tries again, as every SDK does.
+                for _ in 0..3 {
+                    let again = match &put {
+                        Err(ClientError::Status { status, .. }) => *status == 503,
+                        Err(ClientError::NoAnswer(_)) => true,
+                        _ => false,
+                    };
+                    if !again || all_down.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    sleep(Duration::from_millis(200)).await;
+                    put = s3.put_content(&path, content).await;
+                }
+                match put {
                     Ok(_) => acknowledged.lock().unwrap().push((path, content)),
                     // While all six are down there is nobody to write to. That is said as S3 says it, though a client that is
                     // in the middle of its body may only hear that the line was cut.
