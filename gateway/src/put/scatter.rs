@@ -5,7 +5,7 @@
 //! node drops the partial shard, and the slot counts as missed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use metadata::Catalog;
@@ -53,6 +53,8 @@ struct SlotSender {
     bytes: Option<mpsc::UnboundedSender<Bytes>>,
     /// Bytes handed over and not yet taken by the connection.
     queued: Arc<AtomicU64>,
+    /// Set once the store has failed. One that has merely ended may have succeeded: its node can answer before the last look at it.
+    failed: Arc<AtomicBool>,
     store: JoinHandle<Result<StoreAnswer, NodeError>>,
 }
 
@@ -170,7 +172,7 @@ impl Scatter {
     /// How far the w-th fastest slot is behind.
     fn quorum_lag(&mut self) -> Result<u64, PutError> {
         for at in 0..self.slots.len() {
-            if self.slots[at].as_ref().is_some_and(|sender| sender.store.is_finished()) {
+            if self.slots[at].as_ref().is_some_and(|sender| sender.failed.load(Ordering::Acquire)) {
                 self.bury(at);
             }
         }
@@ -187,7 +189,7 @@ impl Scatter {
         Ok(lags[self.write_quorum - 1])
     }
 
-    /// A store that ended before its bytes did has failed; why is written down.
+    /// A store that has failed takes no more bytes; why it failed is written down.
     fn bury(&mut self, at: usize) {
         if let Some(mut sender) = self.slots[at].take() {
             let (nodes, clock) = (Arc::clone(&self.nodes), Arc::clone(&self.clock));
@@ -264,7 +266,9 @@ impl SlotSender {
         )]
         let (bytes, mut queue) = mpsc::unbounded_channel::<Bytes>();
         let queued = Arc::new(AtomicU64::new(0));
+        let failed = Arc::new(AtomicBool::new(false));
         let store = tokio::spawn({
+            let failed = Arc::clone(&failed);
             let (member, queued, progress) =
                 (Arc::clone(&member), Arc::clone(&queued), Arc::clone(progress));
             async move {
@@ -281,11 +285,12 @@ impl SlotSender {
                     })
                 };
                 let answer = member.client().store(&request, stream).await;
+                failed.store(answer.is_err(), Ordering::Release);
                 progress.notify_waiters();
                 answer
             }
         });
-        Self { slot, member, bytes: Some(bytes), queued, store }
+        Self { slot, member, bytes: Some(bytes), queued, failed, store }
     }
 
     fn send(&mut self, units: Bytes) {
