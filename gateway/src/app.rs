@@ -85,6 +85,11 @@ pub enum AppError {
     /// An address that nodes are told to dial.
     #[error("{0:?} is not host:port")]
     Address(String),
+    /// Invites would tell nodes to dial no address in particular.
+    #[error(
+        "--node-addr {0} listens on every address; say under which one nodes find this gateway: --node-public HOST:PORT"
+    )]
+    NodePublic(SocketAddr),
     /// The S3 surface.
     #[error(transparent)]
     S3(#[from] S3SetupError),
@@ -334,18 +339,9 @@ fn lock(data: &Path) -> Result<File, AppError> {
 /// This process has the data folder alone, so whoever held a session before is gone: what they did not finish is garbage.
 async fn end_old_sessions(catalog: &Catalog) -> Result<(), CatalogError> {
     for (id, session) in catalog.sessions().await? {
-        if matches!(session.state, SessionState::Ended { .. }) {
-            continue;
-        }
-        catalog.end_session(id).await?;
-        let unfinished = catalog.unfinished_streams(id).await?;
-        tracing::info!(
-            session = id.0,
-            unfinished = unfinished.len(),
-            "an earlier session was ended"
-        );
-        for stream in unfinished {
-            catalog.abandon_stream(stream).await?;
+        if !matches!(session.state, SessionState::Ended { .. }) {
+            catalog.end_session(id).await?;
+            tracing::info!(session = id.0, "an earlier session was ended");
         }
     }
     Ok(())
@@ -416,7 +412,11 @@ fn root_keys(path: &Path) -> Result<RootKeys, AppError> {
 
 fn gateways(config: &Config, node_addr: SocketAddr) -> Result<Vec<Address>, AppError> {
     if config.node_public.is_empty() {
-        return Ok(vec![node_addr.into()]);
+        return if node_addr.ip().is_unspecified() {
+            Err(AppError::NodePublic(node_addr))
+        } else {
+            Ok(vec![node_addr.into()])
+        };
     }
     config
         .node_public

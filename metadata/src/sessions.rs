@@ -10,6 +10,9 @@ use crate::records::{Session, SessionState};
 use crate::schema::SESSIONS;
 use crate::{Catalog, CatalogError};
 
+/// The end of a lease that was taken away: no gateway renews it any more.
+const TAKEN: Timestamp = Timestamp(0);
+
 impl Catalog {
     /// Begins a session. Its id is random, so that a catalog that was rolled back to an older state never mistakes it for one it knew.
     ///
@@ -38,7 +41,8 @@ impl Catalog {
         .await
     }
 
-    /// Prolongs a lease. A lease that ran out is not renewed.
+    /// Prolongs a lease. One that ran out, because its gateway slept, is renewed too as long as nobody has taken it away: what a session wrote
+    /// counts as garbage only once the session has ended, and [`Self::end_session`] takes the lease away first.
     ///
     /// # Errors
     /// [`CatalogError::SessionEnded`].
@@ -47,11 +51,9 @@ impl Catalog {
             let now = self.now();
             let session =
                 SESSIONS.get_for_update(&tx, &id).await?.ok_or(CatalogError::SessionEnded)?;
-            let SessionState::Leased { until } = session.state else {
-                return Err(CatalogError::SessionEnded);
-            };
-            if until <= now {
-                return Err(CatalogError::SessionEnded);
+            match session.state {
+                SessionState::Leased { until } if until != TAKEN => {}
+                _ => return Err(CatalogError::SessionEnded),
             }
             let state = SessionState::Leased { until: now.plus(lease) };
             SESSIONS.put(&tx, &id, &Session { state, fencing: session.fencing + 1, ..session });
@@ -68,7 +70,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn end_session(&self, id: SessionId) -> Result<(), CatalogError> {
-        let taken = SessionState::Leased { until: Timestamp(0) };
+        let taken = SessionState::Leased { until: TAKEN };
         self.change_session(id, taken).await?;
         for stream in self.unfinished_streams(id).await? {
             self.abandon_stream(stream).await?;

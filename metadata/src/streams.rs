@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use kv::{KeyPrefix, Span};
+use kv::{KeyPrefix, Span, Tx};
 use seal::WrappedKey;
-use types::{GroupId, SegmentId, Slot, StreamId};
+use types::{GroupId, NodeId, SegmentId, ShardId, Slot, StreamId};
 
 use crate::records::{SegmentRow, StreamRow};
-use crate::schema::{DEGRADED, REFERENCES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS};
+use crate::schema::{DEGRADED, DROPS, REFERENCES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS};
 use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
 
@@ -110,20 +110,41 @@ impl Catalog {
         .await
     }
 
-    /// Writes down that slots of a segment have their shards again.
+    /// Writes down that slots of a segment of `group` have their shards again, on these nodes.
+    ///
+    /// Older orders to drop them, from when the slots were other nodes', no longer hold. If the segment went away while it was rebuilt, the
+    /// nodes are told to drop what they have just stored.
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn mark_filled(&self, id: SegmentId, slots: &[Slot]) -> Result<(), CatalogError> {
-        self.change_missed(id, |row| {
-            for slot in slots {
+    pub async fn mark_filled(
+        &self,
+        group: GroupId,
+        id: SegmentId,
+        filled: &[(Slot, NodeId)],
+    ) -> Result<(), CatalogError> {
+        let now = self.now();
+        kv::transact(&*self.kv, |tx| async move {
+            let before = SEGMENTS.get_for_update(&tx, &id).await?;
+            for (slot, node) in filled {
+                let drop = (*node, ShardId { group, segment: id, slot: *slot });
+                match &before {
+                    Some(_) => DROPS.delete(&tx, &drop),
+                    None => DROPS.put(&tx, &drop, &now),
+                }
+            }
+            let Some(before) = before else { return Ok(()) };
+            let mut row = before.clone();
+            for (slot, _) in filled {
                 row.missed.remove(*slot);
             }
+            put_missed(&tx, id, &before, &row);
+            Ok(())
         })
         .await
     }
 
-    /// Changes which slots a segment misses, and keeps the degraded list in step.
+    /// Changes which slots a segment misses.
     async fn change_missed(
         &self,
         id: SegmentId,
@@ -134,18 +155,23 @@ impl Catalog {
             let Some(before) = SEGMENTS.get_for_update(&tx, &id).await? else { return Ok(()) };
             let mut row = before.clone();
             change(&mut row);
-            if row.missed == before.missed {
-                return Ok(());
-            }
-            SEGMENTS.put(&tx, &id, &row);
-            if row.missed.is_empty() {
-                DEGRADED.delete(&tx, &(row.group, id));
-            } else {
-                DEGRADED.put(&tx, &(row.group, id), &());
-            }
+            put_missed(&tx, id, &before, &row);
             Ok(())
         })
         .await
+    }
+}
+
+/// Writes a segment whose missed slots changed, and keeps the degraded list in step.
+fn put_missed(tx: &Tx, id: SegmentId, before: &SegmentRow, row: &SegmentRow) {
+    if row.missed == before.missed {
+        return;
+    }
+    SEGMENTS.put(tx, &id, row);
+    if row.missed.is_empty() {
+        DEGRADED.delete(tx, &(row.group, id));
+    } else {
+        DEGRADED.put(tx, &(row.group, id), &());
     }
 }
 

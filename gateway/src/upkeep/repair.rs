@@ -12,7 +12,7 @@ use protocol::NodeError;
 use protocol::message::StoreRequest;
 use seal::{CHUNK, Label};
 use tokio::sync::mpsc;
-use types::{GroupId, MIB, SegmentId, ShardId, Slot};
+use types::{GroupId, MIB, NodeId, SegmentId, ShardId, Slot};
 
 use super::{Upkeep, UpkeepError};
 use crate::compute;
@@ -74,7 +74,7 @@ impl Upkeep {
         }
         let missed: Vec<Slot> = row.missed.iter().collect();
         let filled = self.rebuild(id, &row, &stream, targets, &missed).await?;
-        self.catalog.mark_filled(id, &filled).await?;
+        self.catalog.mark_filled(group, id, &filled).await?;
         Ok(())
     }
 
@@ -117,8 +117,8 @@ impl Upkeep {
                     }
                     Err(error) => return Err(error),
                 };
-                if filled.contains(&slot) {
-                    self.catalog.mark_filled(*id, &filled).await?;
+                if filled.iter().any(|(filled, _)| *filled == slot) {
+                    self.catalog.mark_filled(group, *id, &filled).await?;
                 } else {
                     self.catalog.mark_missed(*id, &[slot]).await?;
                 }
@@ -133,7 +133,7 @@ impl Upkeep {
         }
     }
 
-    /// Computes the shards of `targets` and stores them; which of them are on disk now.
+    /// Computes the shards of `targets` and stores them; which of them are on disk now, and where.
     async fn rebuild(
         &self,
         id: SegmentId,
@@ -141,7 +141,7 @@ impl Upkeep {
         stream: &StreamRow,
         targets: Vec<TargetSlot>,
         without: &[Slot],
-    ) -> Result<Vec<Slot>, UpkeepError> {
+    ) -> Result<Vec<(Slot, NodeId)>, UpkeepError> {
         let segment = Arc::new(Segment::load(&self.catalog, id, stream).await?);
         let Some(key) = self.catalog.wrap_of(id.stream).await? else { return Ok(Vec::new()) };
         let label = |slot| Label {
@@ -183,10 +183,7 @@ impl Upkeep {
             match answer {
                 Ok(answer) if row.roots.get(usize::from(slot.0)) == Some(&answer.root) => {
                     metrics::counter!("drystone_shards_repaired_total").increment(1);
-                    // An older order to drop it, from when the slot was another node's, no longer holds.
-                    let shard = ShardId { group: row.group, segment: id, slot };
-                    self.catalog.drops_done(member.id(), &[shard]).await?;
-                    filled.push(slot);
+                    filled.push((slot, member.id()));
                 }
                 Ok(_) => {
                     tracing::warn!(segment = %id, %slot, node = %member.id(), "a repaired shard has another root")

@@ -3,7 +3,7 @@
 use metadata::CatalogError;
 use metadata::records::{GroupState, SlotRow};
 use types::GeometryName::Local;
-use types::{Epoch, SegmentId, Slot, StreamId};
+use types::{Epoch, SegmentId, ShardId, Slot, StreamId};
 
 use crate::support::{World, key, members, node};
 
@@ -133,11 +133,28 @@ async fn the_degraded_list_names_exactly_the_segments_that_miss_shards() {
     assert_eq!(catalog.degraded(None, 9).await.expect("read"), [at(0), at(2)]);
     assert_eq!(catalog.degraded(Some(at(0)), 9).await.expect("read"), [at(2)]);
     assert_eq!(world.fsck().await.degraded, 2);
-    catalog.mark_filled(id(0), &[Slot(1)]).await.expect("noted");
+    let on = |slot: u8| (Slot(slot), node(slot));
+    catalog.mark_filled(world.group, id(0), &[on(1)]).await.expect("noted");
     assert_eq!(catalog.degraded(None, 1).await.expect("read"), [at(0)]);
-    catalog.mark_filled(id(0), &[Slot(4), Slot(5)]).await.expect("noted");
-    catalog.mark_filled(id(2), &[Slot(2)]).await.expect("noted");
+    catalog.mark_filled(world.group, id(0), &[on(4), on(5)]).await.expect("noted");
+    catalog.mark_filled(world.group, id(2), &[on(2)]).await.expect("noted");
     assert_eq!(world.fsck().await.degraded, 0);
+}
+
+#[tokio::test]
+async fn a_rebuilt_shard_outlives_older_drop_orders_but_not_its_segment() {
+    let world = World::memory().await;
+    let stored = world.stream(1, Local);
+    world.commit(&world.whole(&key("a"), &stored)).await.expect("stored");
+    let (catalog, node) = (&world.catalog, node(0));
+    let segment = |index| SegmentId { stream: stored.id, index };
+    let shard = |index| ShardId { group: world.group, segment: segment(index), slot: Slot(0) };
+    catalog.order_drops(node, &[shard(0)]).await.expect("ordered");
+    catalog.mark_filled(world.group, segment(0), &[(Slot(0), node)]).await.expect("noted");
+    assert_eq!(catalog.drops_of(node, 9).await.expect("read"), []);
+    // Of a segment that went away meanwhile, nothing may stay behind.
+    catalog.mark_filled(world.group, segment(7), &[(Slot(0), node)]).await.expect("noted");
+    assert_eq!(catalog.drops_of(node, 9).await.expect("read"), [shard(7)]);
 }
 
 #[tokio::test]

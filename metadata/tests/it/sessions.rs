@@ -37,7 +37,6 @@ async fn nothing_can_be_committed(world: &World) {
         world.put_part(&at, 1, &stored).await.err(),
         world.complete(&at, Vec::new()).await.err(),
         world.catalog.commit_segments(world.session, &on_the_way(&stored, 0, 1)).await.err(),
-        world.catalog.renew_session(world.session, LEASE).await.err(),
     ];
     for error in refused {
         assert!(matches!(error, Some(CatalogError::SessionEnded)), "{error:?}");
@@ -47,12 +46,20 @@ async fn nothing_can_be_committed(world: &World) {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_commits_nothing_and_is_not_renewed() {
+async fn a_lease_that_ran_out_commits_nothing_until_it_is_renewed() {
     let world = World::memory().await;
     world.clock.advance(LEASE - Duration::from_millis(1));
     world.catalog.renew_session(world.session, Duration::from_millis(5)).await.expect("in time");
     world.clock.advance(Duration::from_millis(5));
     nothing_can_be_committed(&world).await;
+    // The gateway slept, and nobody took the lease away meanwhile.
+    world.catalog.renew_session(world.session, LEASE).await.expect("still its own");
+    world.commit(&world.inline(&key("a"))).await.expect("stored");
+}
+
+async fn cannot_be_renewed(world: &World) {
+    let refused = world.catalog.renew_session(world.session, LEASE).await.err();
+    assert!(matches!(refused, Some(CatalogError::SessionEnded)), "{refused:?}");
 }
 
 #[tokio::test]
@@ -61,6 +68,7 @@ async fn an_ended_session_commits_nothing() {
     world.catalog.end_session(world.session).await.expect("ended");
     let session = world.catalog.session(world.session).await.expect("read").expect("there");
     assert_eq!(session.state, SessionState::Ended { at: world.clock.now() });
+    cannot_be_renewed(&world).await;
     nothing_can_be_committed(&world).await;
 }
 
@@ -68,6 +76,7 @@ async fn an_ended_session_commits_nothing() {
 async fn a_session_that_never_began_commits_nothing() {
     let mut world = World::memory().await;
     world.session = SessionId(1);
+    cannot_be_renewed(&world).await;
     nothing_can_be_committed(&world).await;
     world.catalog.end_session(world.session).await.expect("nothing to end");
     assert_eq!(world.catalog.session(world.session).await.expect("read"), None);

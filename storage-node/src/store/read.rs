@@ -4,6 +4,7 @@
 //! of at least [`READ_BATCH`], each by one `pread`: at once if the system has the bytes in memory, else on the blocking pool.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -105,11 +106,12 @@ impl Shard {
         let label = tokio::task::spawn_blocking(move || {
             let (put, key) = (&shard.put, shard.inner.logs.key());
             let ends = walk::read_put(&shard.log, key, put.place, usize::from(put.label_len));
-            ends.ok().flatten().map(|(header, _)| header.label)
+            ends.map(|ends| ends.map(|(header, _)| header.label))
         });
         match label.await.map_err(|_| Error::Closed)? {
-            Some(label) => Ok(label),
-            None => Err(self.rotten().await),
+            Ok(Some(label)) => Ok(label),
+            Ok(None) => Err(self.rotten().await),
+            Err(error) => Err(self.unreadable(error).await),
         }
     }
 
@@ -120,19 +122,21 @@ impl Shard {
         let shard = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let (put, key) = (&shard.put, shard.inner.logs.key());
-            let (header, trailer) =
-                walk::read_put(&shard.log, key, put.place, usize::from(put.label_len)).ok()??;
-            let outboard = Outboard::from_bytes(&trailer.outboard).ok()?;
-            let fits = header.shard == shard.id && trailer.root == put.root;
-            (fits && outboard.root() == put.root).then_some(outboard)
+            let ends = walk::read_put(&shard.log, key, put.place, usize::from(put.label_len))?;
+            Ok(ends.and_then(|(header, trailer)| {
+                let outboard = Outboard::from_bytes(&trailer.outboard).ok()?;
+                let fits = header.shard == shard.id && trailer.root == put.root;
+                (fits && outboard.root() == put.root).then_some(outboard)
+            }))
         });
         match read.await.map_err(|_| Error::Closed)? {
-            Some(outboard) => {
+            Ok(Some(outboard)) => {
                 let outboard = Arc::new(outboard);
                 self.inner.outboards.keep(self.put.place, &outboard);
                 Ok(outboard)
             }
-            None => Err(self.rotten().await),
+            Ok(None) => Err(self.rotten().await),
+            Err(error) => Err(self.unreadable(error).await),
         }
     }
 
@@ -149,11 +153,14 @@ impl Shard {
         let read = tokio::task::spawn_blocking(move || log.file.read_at(at, len));
         match read.await.map_err(|_| Error::Closed)? {
             Ok(bytes) => Ok(bytes.into()),
-            Err(error) => {
-                tracing::warn!(shard = %self.id, %error, "a shard cannot be read");
-                Err(self.rotten().await)
-            }
+            Err(error) => Err(self.unreadable(error).await),
         }
+    }
+
+    /// What a failed read means: bytes that the medium has lost are rot; anything else, such as too many open files, says nothing of them.
+    async fn unreadable(&self, error: io::Error) -> Error {
+        tracing::warn!(shard = %self.id, %error, "a shard cannot be read");
+        if is_loss(&error) { self.rotten().await } else { Error::io("read a shard")(error) }
     }
 
     /// Notes that the shard is damaged, so that it is not offered again.
@@ -211,6 +218,12 @@ impl std::fmt::Debug for Slices {
             .field("step", &self.step)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a read failed because the bytes are not there any more: the file was cut, or the disk cannot read the sector.
+fn is_loss(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// The outboards read last, newest first. A place is never given out twice, so nothing in here grows stale.

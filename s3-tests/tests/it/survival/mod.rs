@@ -41,7 +41,8 @@ async fn check_all(s3: &Client, objects: &[(String, Content)], when: &str) {
 /// Tasks that do the same over and over until they are told to stop.
 struct Load {
     stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
+    /// Rounds done, by task.
+    done: Arc<[AtomicU64]>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -51,14 +52,15 @@ impl Load {
         F: Fn(u64, u64) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send,
     {
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let spawn = |task| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let done: Arc<[AtomicU64]> = (0..tasks).map(|_| AtomicU64::new(0)).collect();
+        let spawn = |task: u64| {
             let (stop, done, work) = (Arc::clone(&stop), Arc::clone(&done), work.clone());
             tokio::spawn(async move {
                 let mut round = 0;
                 while !stop.load(Ordering::Relaxed) {
                     work(task, round).await;
-                    done.fetch_add(1, Ordering::Relaxed);
+                    done[task as usize].fetch_add(1, Ordering::Relaxed);
                     round += 1;
                 }
             })
@@ -72,8 +74,22 @@ impl Load {
 
     /// Waits until so many more rounds are done.
     async fn rounds(&self, more: u64) {
-        let target = self.done.load(Ordering::Relaxed) + more;
-        while self.done.load(Ordering::Relaxed) < target {
+        let target = self.counts().iter().sum::<u64>() + more;
+        self.until(|counts| counts.iter().sum::<u64>() >= target).await;
+    }
+
+    /// Waits until whatever is under way now is done: each task has ended the round it is in.
+    async fn turn(&self) {
+        let before = self.counts();
+        self.until(|counts| counts.iter().zip(&before).all(|(now, before)| now > before)).await;
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        self.done.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
+    async fn until(&self, reached: impl Fn(&[u64]) -> bool) {
+        while !reached(&self.counts()) {
             assert!(
                 !self.tasks.iter().any(JoinHandle::is_finished),
                 "a reader or writer failed; see above"
