@@ -156,6 +156,12 @@ impl Outboard {
         self.levels[0].as_flattened().to_vec()
     }
 
+    /// Bytes that it takes in memory, with the levels above the stored one.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.levels.iter().map(|level| level.len() * HASH).sum()
+    }
+
     /// The root of the shard whose outboard this is.
     #[must_use]
     pub fn root(&self) -> Root {

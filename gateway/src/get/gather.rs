@@ -26,6 +26,8 @@ const HEDGES_MAX: i64 = 64_000;
 /// What one hedge costs of the allowance, where each fetch earns [`HEDGE_EARNED`]: one fetch in ten may be hedged over time,
 /// so that a gateway which is itself the bottleneck does not double its own load.
 const HEDGE_COST: i64 = 1_000;
+/// A fetch is overdue after this many times the patience with its node.
+const OVERDUE: u32 = 3;
 /// What each fetch earns.
 const HEDGE_EARNED: i64 = 100;
 
@@ -173,11 +175,24 @@ struct Gather<'a> {
     /// Rows for which k shards are wanted, once a needed one fails or is late.
     rows: Option<Range<u32>>,
     asked: FuturesUnordered<futures::future::BoxFuture<'static, Asked>>,
-    /// Who is being waited for: code index, rows, and when they are late.
-    waiting: Vec<(usize, Range<u32>, Instant)>,
+    /// Who is being waited for.
+    waiting: Vec<Waiting>,
+    /// How many answers came.
+    heard: usize,
     late: Vec<usize>,
 }
 
+/// A fetch under way.
+struct Waiting {
+    code: usize,
+    rows: Range<u32>,
+    /// Later than this node nearly always is.
+    late: Instant,
+    /// Too late, even if all others are as late: then it may be this gateway that is slow, and more fetches would make it slower.
+    overdue: Instant,
+}
+
+/// How a fetch ended.
 struct Asked {
     code: usize,
     rows: Range<u32>,
@@ -200,6 +215,7 @@ impl<'a> Gather<'a> {
             rows: None,
             asked: FuturesUnordered::new(),
             waiting: Vec::new(),
+            heard: 0,
             late: Vec::new(),
         };
         for (code, rows) in needs {
@@ -221,8 +237,8 @@ impl<'a> Gather<'a> {
             let late = self
                 .waiting
                 .iter()
-                .filter(|(code, ..)| !self.late.contains(code))
-                .map(|(.., at)| *at)
+                .filter(|waiting| !self.late.contains(&waiting.code))
+                .map(|waiting| self.deadline(waiting))
                 .min();
             let timer = tokio::time::sleep_until(late.unwrap_or_else(far_away).into());
             tokio::select! {
@@ -265,7 +281,8 @@ impl<'a> Gather<'a> {
     }
 
     fn heard(&mut self, asked: Asked) {
-        self.waiting.retain(|(code, rows, _)| (*code, rows) != (asked.code, &asked.rows));
+        self.heard += 1;
+        self.waiting.retain(|waiting| (waiting.code, &waiting.rows) != (asked.code, &asked.rows));
         match asked.run {
             Some(run) => {
                 // A wider run may replace a narrower one, never the other way round.
@@ -286,8 +303,8 @@ impl<'a> Gather<'a> {
         let late: Vec<(usize, Range<u32>)> = self
             .waiting
             .iter()
-            .filter(|(code, _, at)| *at <= now && !self.late.contains(code))
-            .map(|(code, rows, _)| (*code, rows.clone()))
+            .filter(|waiting| self.deadline(waiting) <= now && !self.late.contains(&waiting.code))
+            .map(|waiting| (waiting.code, waiting.rows.clone()))
             .collect();
         for (code, rows) in late {
             self.late.push(code);
@@ -299,6 +316,11 @@ impl<'a> Gather<'a> {
             self.widen(&rows);
             self.make_up();
         }
+    }
+
+    /// When a fetch is made up for: once it is late while at least as many have answered as are waited for, else once it is overdue.
+    fn deadline(&self, waiting: &Waiting) -> Instant {
+        if self.heard >= self.waiting.len() { waiting.late } else { waiting.overdue }
     }
 
     /// Wants k shards for `rows`, and for every need with them: whatever fails later is then made up for by the same shards, and a shard that was
@@ -316,13 +338,13 @@ impl<'a> Gather<'a> {
         let in_time = self
             .waiting
             .iter()
-            .filter(|(code, wide, _)| within(wide) && !self.late.contains(code))
+            .filter(|waiting| within(&waiting.rows) && !self.late.contains(&waiting.code))
             .count();
         let mut wanted = self.segment.layout.k().saturating_sub(self.covering() + in_time);
         let mut candidates: Vec<(Duration, usize)> = (0..self.runs.len())
             .filter(|code| !self.tried.contains(code) && !self.covers(*code, &rows))
             .filter(|code| {
-                !self.waiting.iter().any(|(asked, wide, _)| asked == code && within(wide))
+                !self.waiting.iter().any(|asked| asked.code == *code && within(&asked.rows))
             })
             .filter_map(|code| Some((self.best(code)?.typical(), code)))
             .collect();
@@ -349,8 +371,11 @@ impl<'a> Gather<'a> {
         if all && self.rows.is_some() || self.best(code).is_none() {
             self.tried.push(code);
         }
-        let patience = self.best(code).map_or(Duration::ZERO, |member| member.hedge_after());
-        self.waiting.push((code, rows.clone(), Instant::now() + patience));
+        let (_, len) = span(&self.segment.layout, &rows);
+        let patience = self.best(code).map_or(Duration::ZERO, |member| member.hedge_after(len));
+        let now = Instant::now();
+        let (late, overdue) = (now + patience, now + patience * OVERDUE);
+        self.waiting.push(Waiting { code, rows: rows.clone(), late, overdue });
         let (sources, segment) = (self.sources.clone(), Arc::clone(self.segment));
         self.asked.push(Box::pin(async move {
             let run = fetch(&sources, &segment, code, rows.clone()).await;
@@ -397,6 +422,15 @@ async fn fetch(
     None
 }
 
+/// Where rows lie in a shard: the first byte and how many. The whole shard if that is little more: its root then proves it without further hashes.
+fn span(layout: &SegmentLayout, rows: &Range<u32>) -> (u64, u64) {
+    let offset = layout.row(rows.start).shard_offset;
+    let last = layout.row(rows.end - 1);
+    let len = last.shard_offset + last.unit_len as u64 - offset;
+    let all = layout.shard_len();
+    if offset == 0 && all - len <= protocol::limits::HASH_GROUP { (0, all) } else { (offset, len) }
+}
+
 async fn fetch_from(
     member: &Member,
     segment: &Segment,
@@ -404,9 +438,7 @@ async fn fetch_from(
     rows: &Range<u32>,
 ) -> Result<Run, NodeError> {
     let layout = segment.layout;
-    let offset = layout.row(rows.start).shard_offset;
-    let last = layout.row(rows.end - 1);
-    let len = last.shard_offset + last.unit_len as u64 - offset;
+    let (offset, len) = span(&layout, rows);
     let step = len.next_multiple_of(protocol::limits::HASH_GROUP).min(protocol::limits::STEP_MAX);
     let request = FetchRequest {
         shard: ShardId { group: segment.group_id, segment: segment.id, slot },
@@ -427,7 +459,7 @@ async fn fetch_from(
         let slice = slice?.into_bytes();
         if bytes.is_empty() { bytes = slice } else { bytes.unsplit(slice) }
     }
-    member.fetched_in(begun.elapsed());
+    member.fetched_in(begun.elapsed(), len);
     if bytes.len() as u64 == len {
         Ok(Run { rows: rows.clone(), offset, bytes })
     } else {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -23,6 +24,9 @@ use crate::put::CustomerKey;
 const AHEAD_START: u64 = 2 * MIB;
 /// Read-ahead of a request whose client keeps up.
 const AHEAD_MAX: u64 = 32 * MIB;
+/// The read-ahead grows on only while a doubling makes reading this many times as fast: where the processor or the line is the limit, more of it
+/// would only take memory.
+const GROWTH_WORTH: f64 = 1.1;
 /// One window, at the start.
 const WINDOW_START: u64 = MIB;
 /// One window, at most.
@@ -106,7 +110,7 @@ impl Reader {
 /// One GET at work.
 ///
 /// Loop: windows are asked for until `ahead` bytes are on their way or waiting; each is gathered and opened by a task of its own. When the
-/// client is ready before the next window is, the read-ahead was too short and doubles, as far as the common budget goes.
+/// client is ready before the next window is, the read-ahead may be too short and doubles, as long as that helps and the common budget lasts.
 struct Reading {
     sources: Sources,
     windows: Windows,
@@ -119,8 +123,18 @@ struct Reading {
     ahead: u64,
     window: u64,
     budget: Arc<ReadAhead>,
+    pace: Pace,
     begun: bool,
     failed: bool,
+}
+
+/// Whether the last growth of the read-ahead was worth it.
+struct Pace {
+    /// When it grew last, and the bytes that arrived since.
+    since: Instant,
+    bytes: u64,
+    /// Bytes a second before that.
+    before: f64,
 }
 
 /// A window's task; dropping it ends the task, and with it the fetches.
@@ -150,6 +164,7 @@ impl Reading {
             ahead: AHEAD_START,
             window: WINDOW_START,
             budget,
+            pace: Pace { since: Instant::now(), bytes: 0, before: 0.0 },
             begun: false,
             failed: false,
         }
@@ -187,6 +202,7 @@ impl Reading {
         self.begun = true;
         let opened = (&mut task.0).await;
         self.under_way -= size;
+        self.pace.bytes += size;
         match opened {
             Ok(opened) => self.ready.extend(opened?),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -210,12 +226,18 @@ impl Reading {
         Ok(())
     }
 
-    /// Doubles the read-ahead if there is more to read and the budget has it.
+    /// Doubles the read-ahead if there is more to read, the last time made reading faster, and the budget has it.
     fn grow(&mut self) {
-        if !self.exhausted && self.ahead < AHEAD_MAX && self.budget.take(self.ahead) {
+        if self.exhausted || self.ahead >= AHEAD_MAX || self.pace.bytes < self.ahead {
+            return;
+        }
+        let rate = self.pace.bytes as f64 / self.pace.since.elapsed().as_secs_f64().max(1e-6);
+        if rate > self.pace.before * GROWTH_WORTH && self.budget.take(self.ahead) {
             self.ahead *= 2;
             self.window = (self.ahead / 8).clamp(WINDOW_START, WINDOW_MAX);
+            self.pace.before = rate;
         }
+        (self.pace.since, self.pace.bytes) = (Instant::now(), 0);
     }
 }
 

@@ -15,6 +15,8 @@ const HEDGE_MIN: Duration = Duration::from_millis(40);
 const HEDGE_MAX: Duration = Duration::from_secs(2);
 /// Before anything was measured.
 const HEDGE_FIRST: Duration = Duration::from_millis(400);
+/// The longest fetch that counts as short, in bytes: two units.
+const SHORT_MAX: u64 = 128 * types::KIB;
 
 /// A connected node.
 pub struct Member {
@@ -23,7 +25,10 @@ pub struct Member {
     software: String,
     since: Timestamp,
     capacity: AtomicU64,
-    latency: Latency,
+    /// Of fetches up to [`SHORT_MAX`], where the way counts more than the bytes.
+    short: Latency,
+    /// Of longer ones.
+    long: Latency,
     blamed: AtomicU64,
     /// Until when it asked not to be given new shards, or was found full.
     closed_until: AtomicU64,
@@ -65,7 +70,8 @@ impl Member {
             software,
             since: now,
             capacity: AtomicU64::new(capacity),
-            latency: Latency::default(),
+            short: Latency::default(),
+            long: Latency::default(),
             blamed: AtomicU64::new(0),
             closed_until: AtomicU64::new(0),
             status: Mutex::new(None),
@@ -96,21 +102,32 @@ impl Member {
         self.since
     }
 
-    /// Notes how long a fetch took.
-    pub fn fetched_in(&self, took: Duration) {
-        self.latency.note(took);
+    /// Notes how long a fetch of `len` bytes took.
+    pub fn fetched_in(&self, took: Duration, len: u64) {
+        self.latency_of(len).note(took);
     }
 
     /// Typical time of a fetch; unknown is fast, so that newcomers are tried.
     #[must_use]
     pub fn typical(&self) -> Duration {
-        Duration::from_micros(self.latency.mean())
+        Duration::from_micros(self.mean())
     }
 
-    /// When to ask somebody else as well: about the 95th percentile of its fetches.
+    fn mean(&self) -> u64 {
+        match self.short.mean() {
+            0 => self.long.mean(),
+            mean => mean,
+        }
+    }
+
+    fn latency_of(&self, len: u64) -> &Latency {
+        if len <= SHORT_MAX { &self.short } else { &self.long }
+    }
+
+    /// When to ask somebody else as well for `len` bytes: about the 95th percentile of its fetches of such a length.
     #[must_use]
-    pub fn hedge_after(&self) -> Duration {
-        match self.latency.p95() {
+    pub fn hedge_after(&self, len: u64) -> Duration {
+        match self.latency_of(len).p95() {
             0 => HEDGE_FIRST,
             micros => Duration::from_micros(micros).clamp(HEDGE_MIN, HEDGE_MAX),
         }
@@ -159,7 +176,7 @@ impl Member {
             capacity: self.capacity.load(Ordering::Relaxed),
             free: said.map_or_else(|| self.capacity.load(Ordering::Relaxed), |status| status.free),
             software: self.software.clone(),
-            latency_ms: self.latency.mean() / 1000,
+            latency_ms: self.mean() / 1000,
             misbehaved: self.blamed.load(Ordering::Relaxed),
         }
     }

@@ -3,7 +3,7 @@
 //! Nothing is hashed here: the proof comes from the outboard in the record's trailer, and the gateway checks it. Bytes are read in pieces
 //! of at least [`READ_BATCH`], each by one `pread`: at once if the system has the bytes in memory, else on the blocking pool.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,8 +23,8 @@ use crate::store::walk;
 const READ_BATCH: u64 = 256 * KIB;
 /// Bytes that may be copied out of the system's memory on an async thread: about 50 µs of work.
 const READ_HERE_MAX: usize = 512 * KIB as usize;
-/// Outboards kept in memory; one of the largest shards of the default geometry takes 32 KiB with its upper levels.
-const OUTBOARDS: usize = 64;
+/// Bytes of outboards kept in memory. One of a shard of 8 MiB takes 32 KiB with its upper levels, one of 64 KiB 250 bytes.
+const OUTBOARDS_MAX: usize = 2 * types::MIB as usize;
 
 /// A shard that can be read. The bytes stay readable while it lives, even if the shard is dropped meanwhile.
 #[derive(Clone)]
@@ -38,7 +38,8 @@ pub struct Shard {
 /// The steps of a read, in order.
 pub struct Slices {
     shard: Shard,
-    outboard: Arc<Outboard>,
+    /// `None` if the one step is the whole shard: its root proves it.
+    outboard: Option<Arc<Outboard>>,
     rest: Range<u64>,
     step: u64,
     ready: VecDeque<(SliceProof, Bytes)>,
@@ -92,7 +93,8 @@ impl Shard {
         if !fits || !aligned {
             return Err(Error::Range { offset, len, shard_len });
         }
-        let outboard = self.outboard().await?;
+        let whole = len == shard_len && step >= len;
+        let outboard = if whole { None } else { Some(self.outboard().await?) };
         let ready = VecDeque::new();
         Ok(Slices { shard: self.clone(), outboard, rest: offset..end, step, ready })
     }
@@ -189,10 +191,12 @@ impl Slices {
                 let until = (self.rest.start + self.step).min(end);
                 let range = self.rest.start..until;
                 let piece = bytes.split_to((until - self.rest.start) as usize);
-                let proof = self
-                    .outboard
-                    .prove(len, range)
-                    .map_err(|error| Error::Damaged(error.to_string()))?;
+                let proof = match &self.outboard {
+                    Some(outboard) => outboard
+                        .prove(len, range)
+                        .map_err(|error| Error::Damaged(error.to_string()))?,
+                    None => SliceProof::default(),
+                };
                 self.ready.push_back((proof, piece));
                 self.rest.start = until;
             }
@@ -226,23 +230,45 @@ fn is_loss(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
-/// The outboards read last, newest first. A place is never given out twice, so nothing in here grows stale.
+/// The outboards read last. A place is never given out twice, so nothing in here grows stale.
+///
+/// Two generations: what is used moves to the young one; when that is full it becomes the old one, and the old one is forgotten.
 #[derive(Default)]
-pub(crate) struct Outboards(Mutex<VecDeque<(Place, Arc<Outboard>)>>);
+pub(crate) struct Outboards(Mutex<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    young: HashMap<Place, Arc<Outboard>>,
+    old: HashMap<Place, Arc<Outboard>>,
+    /// Bytes of the young ones.
+    bytes: usize,
+}
 
 impl Outboards {
     fn get(&self, place: Place) -> Option<Arc<Outboard>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(of, _)| *of == place)?;
-        let found = kept.remove(at)?;
-        let outboard = Arc::clone(&found.1);
-        kept.push_front(found);
-        Some(outboard)
+        if let Some(found) = kept.young.get(&place) {
+            return Some(Arc::clone(found));
+        }
+        let found = kept.old.remove(&place)?;
+        kept.keep(place, &found);
+        Some(found)
     }
 
     fn keep(&self, place: Place, outboard: &Arc<Outboard>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_front((place, Arc::clone(outboard)));
-        kept.truncate(OUTBOARDS);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(place, outboard);
+    }
+}
+
+impl Generations {
+    fn keep(&mut self, place: Place, outboard: &Arc<Outboard>) {
+        let bytes = outboard.memory();
+        if self.bytes + bytes > OUTBOARDS_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
+        }
+        if self.young.insert(place, Arc::clone(outboard)).is_none() {
+            self.bytes += bytes;
+        }
     }
 }
