@@ -26,7 +26,7 @@ use crate::admin::{self, AdminParts, Invites, secrets};
 use crate::config::Config;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
-use crate::http::{self, BindError, Limits};
+use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -90,6 +90,12 @@ pub enum AppError {
         "--node-addr {0} listens on every address; say under which one nodes find this gateway: --node-public HOST:PORT"
     )]
     NodePublic(SocketAddr),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// One of the two files of a certificate.
+    #[error("--tls-cert and --tls-key stand together: a certificate and its key")]
+    HalfCertificate,
     /// The S3 surface.
     #[error(transparent)]
     S3(#[from] S3SetupError),
@@ -101,6 +107,7 @@ pub enum AppError {
 /// A running gateway.
 pub struct App {
     s3_addr: SocketAddr,
+    secure: bool,
     admin_addr: SocketAddr,
     node_addr: SocketAddr,
     root: RootKeys,
@@ -131,6 +138,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
+        let certificate = certificate(&config)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -177,6 +185,7 @@ impl App {
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
                 classes: Vec::new(),
+                post_signature_v2: config.post_signature_v2,
             },
         })?;
 
@@ -194,7 +203,17 @@ impl App {
             clock: Arc::clone(&clock),
         };
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
-        serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+        let secure = certificate.is_some();
+        match certificate {
+            Some((certificate, files)) => {
+                let tls = certificate.acceptor()?;
+                tasks.spawn(certificate.follow(files, stop.clone()));
+                serving.spawn(http::serve_tls(s3_listener, tls, service, Limits::s3(), doors.clone()));
+            }
+            None => {
+                serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+            }
+        }
         let parts = AdminParts {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
@@ -226,6 +245,7 @@ impl App {
         tracing::info!(%s3_addr, %admin_addr, %node_addr, session = session.id().0, "gateway started");
         Ok(Self {
             s3_addr,
+            secure,
             admin_addr,
             node_addr,
             root,
@@ -247,6 +267,12 @@ impl App {
     #[must_use]
     pub fn s3_addr(&self) -> SocketAddr {
         self.s3_addr
+    }
+
+    /// How S3 is addressed: `http` or `https`.
+    #[must_use]
+    pub fn s3_scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 
     /// Where the admin API is served.
@@ -322,6 +348,18 @@ impl Invites for Inviter {
 struct RootKeys {
     access_key: String,
     secret_key: Zeroizing<String>,
+}
+
+/// The certificate of the S3 door, if it is to have one.
+fn certificate(config: &Config) -> Result<Option<(Certificate, CertificateFiles)>, AppError> {
+    match (&config.tls_cert, &config.tls_key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
+            Ok(Some((Certificate::new(&files)?, files)))
+        }
+        (Some(_), None) | (None, Some(_)) => Err(AppError::HalfCertificate),
+    }
 }
 
 fn lock(data: &Path) -> Result<File, AppError> {
