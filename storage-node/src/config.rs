@@ -74,7 +74,7 @@ mod defaults {
     }
 
     pub(super) fn traffic_memory() -> ByteSize {
-        ByteSize(64 * super::MIB)
+        ByteSize(128 * super::MIB)
     }
 }
 

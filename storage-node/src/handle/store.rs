@@ -2,15 +2,15 @@
 
 use protocol::ShardBody;
 use protocol::message::{Refusal, StoreAnswer, StoreRequest};
-use types::MIB;
+use types::KIB;
 
 use crate::error::Error;
 use crate::handle::{admit, check_epoch, refusal};
 use crate::serve::{Counters, Node};
 use crate::store::NewShard;
 
-/// What one shard on its way in holds in memory at most: two write batches and what the link has ready.
-const MEMORY_MAX: u64 = MIB;
+/// What one shard on its way in holds in memory at most: two write batches. What the link has ready is bounded by its window.
+const MEMORY_MAX: u64 = 512 * KIB;
 
 pub(crate) async fn run(
     node: &Node,
