@@ -281,7 +281,7 @@ gateways = ["gw.example:9100"]
 disk = "50GB"
 trash_seconds = 86400
 scrub_rate = "4MiB"
-traffic_memory = "64MiB"
+traffic_memory = "128MiB"
 "#;
 
     fn settings() -> Settings {

@@ -253,7 +253,8 @@ async fn a_node_with_too_little_memory_for_traffic_says_that_it_is_busy() {
     let mut gateway = Gateway::start().await;
     let dir = tempfile::tempdir().unwrap();
     let mut config = joined(&gateway, dir.path()).await;
-    config.settings.traffic_memory = ByteSize(MIB);
+    // Room for one shard on its way in.
+    config.settings.traffic_memory = ByteSize(MIB / 2);
     let node = started(config).await;
     let client = gateway.link().await;
     let (sender, slow) = mpsc::channel(1);
