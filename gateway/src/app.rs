@@ -208,7 +208,13 @@ impl App {
             Some((certificate, files)) => {
                 let tls = certificate.acceptor()?;
                 tasks.spawn(certificate.follow(files, stop.clone()));
-                serving.spawn(http::serve_tls(s3_listener, tls, service, Limits::s3(), doors.clone()));
+                serving.spawn(http::serve_tls(
+                    s3_listener,
+                    tls,
+                    service,
+                    Limits::s3(),
+                    doors.clone(),
+                ));
             }
             None => {
                 serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
