@@ -14,6 +14,7 @@ mod body;
 mod checksum;
 mod conditions;
 mod customer;
+mod dates;
 mod describe;
 mod error;
 mod front;
@@ -21,7 +22,9 @@ mod later;
 mod lenient;
 mod listing;
 mod ops;
+mod protection;
 mod range;
+mod tags;
 
 use std::sync::Arc;
 
