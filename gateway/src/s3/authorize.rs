@@ -38,6 +38,11 @@ actions! {
     GetBucketObjectLockConfiguration, PutBucketObjectLockConfiguration,
     GetObjectRetention, PutObjectRetention, GetObjectLegalHold, PutObjectLegalHold,
     GetObjectTagging, PutObjectTagging, DeleteObjectTagging, GetBucketTagging, PutBucketTagging,
+    GetBucketCORS, PutBucketCORS, GetLifecycleConfiguration, PutLifecycleConfiguration,
+    GetMetricsConfiguration, PutMetricsConfiguration, GetAnalyticsConfiguration, PutAnalyticsConfiguration,
+    GetIntelligentTieringConfiguration, PutIntelligentTieringConfiguration,
+    GetInventoryConfiguration, PutInventoryConfiguration, GetBucketRequestPayment, PutBucketRequestPayment,
+    GetAccelerateConfiguration, PutAccelerateConfiguration, GetBucketWebsite, PutBucketWebsite, DeleteBucketWebsite,
 }
 
 /// The proof that `caller` may do `A` on `on`. Nothing but [`Gate`] makes one.

@@ -15,6 +15,7 @@ use types::MIB;
 
 use super::auth::AccessKeys;
 use super::checksum::Claims;
+use super::cors::CrossOrigin;
 use super::{Library, XML_MAX, body};
 use crate::http::{BodyFault, RequestId};
 
@@ -31,12 +32,13 @@ const EXPIRY_OUT_OF_RANGE: &str = "AuthorizationQueryParametersError";
 pub struct Service {
     library: Library,
     keys: Arc<AccessKeys>,
+    pages: CrossOrigin,
     holding: Arc<Semaphore>,
 }
 
 impl Service {
-    pub(super) fn new(library: Library, keys: Arc<AccessKeys>) -> Self {
-        Self { library, keys, holding: Arc::new(Semaphore::new(HELD)) }
+    pub(super) fn new(library: Library, keys: Arc<AccessKeys>, pages: CrossOrigin) -> Self {
+        Self { library, keys, pages, holding: Arc::new(Semaphore::new(HELD)) }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -46,7 +48,8 @@ impl Service {
 
     /// Answers one request.
     ///
-    /// In order: bodies that must be known whole are read; the library does its work; the answer gets what only the outside knows.
+    /// In order: a preflight is answered here; bodies that must be known whole are read; the library does its work; the answer gets what
+    /// only the outside knows, and what lets a page of another origin see it.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -54,6 +57,14 @@ impl Service {
     {
         let method = request.method().clone();
         let id = request.extensions().get::<RequestId>().copied();
+        let page = match self.pages.asked(&request) {
+            Some(asked) if asked.is_preflight() => {
+                let answer = self.pages.preflight(&asked).await;
+                return finish(answer.unwrap_or_else(write), &method, id);
+            }
+            Some(asked) => self.pages.page(&asked).await,
+            None => None,
+        };
         let answer = match self.prepare(request.map(Body::http_body_unsync)).await {
             Ok(request) => self.library.call(request).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "no answer could be written");
@@ -61,7 +72,11 @@ impl Service {
             }),
             Err(refusal) => write(refusal),
         };
-        finish(answer, &method, id)
+        let mut answer = finish(answer, &method, id);
+        if let Some(page) = page {
+            page.show(answer.headers_mut());
+        }
+        answer
     }
 
     async fn prepare(&self, request: Request<Body>) -> S3Result<Request<Body>> {

@@ -8,15 +8,18 @@
 //! The S3 library ends in this folder: nothing below it knows its types.
 
 mod adapter;
+mod address;
 mod auth;
 mod authorize;
 mod body;
 mod checksum;
 mod conditions;
+mod cors;
 mod customer;
 mod dates;
 mod describe;
 mod error;
+mod expiration;
 mod front;
 mod later;
 mod lenient;
@@ -25,6 +28,7 @@ mod ops;
 mod protection;
 mod range;
 mod tags;
+mod xml;
 
 use std::sync::Arc;
 
@@ -35,6 +39,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use seal::Keyring;
 use types::{GeometryName, MIB};
 
+use crate::configs::Configs;
 use crate::get::Reader;
 use crate::put::{PUT_MAX, Writer};
 
@@ -70,6 +75,8 @@ pub struct S3Settings {
 pub struct S3Parts {
     /// Buckets, objects, accounts.
     pub catalog: Catalog,
+    /// Bucket configurations.
+    pub configs: Configs,
     /// Stores bytes.
     pub writer: Writer,
     /// Reads bytes.
@@ -93,14 +100,15 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, writer, reader, keyring, settings } = parts;
+    let S3Parts { catalog, configs, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
 
     // Innermost: what is allowed, and the operations themselves.
     let keys = Arc::new(auth::AccessKeys::new(catalog.clone(), keyring));
+    let pages = cors::CrossOrigin::new(catalog.clone(), configs.clone(), domain.as_deref());
     let gate = authorize::Gate::new(catalog.clone(), Arc::clone(&keys));
-    let adapter = adapter::Adapter::new(gate, catalog, writer, reader, settings);
+    let adapter = adapter::Adapter::new(gate, catalog, configs, writer, reader, settings);
 
     // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
     let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();
@@ -112,7 +120,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     library.set_route(lenient::UselessRange::new(trusting));
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), keys))
+    Ok(Service::new(library.build(), keys, pages))
 }
 
 fn library(

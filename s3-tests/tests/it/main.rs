@@ -4,8 +4,10 @@
 mod buckets;
 mod checksums;
 mod clients;
+mod cors;
 mod hostile;
 mod house;
+mod lifecycle;
 mod listings;
 mod memory;
 mod multipart;
@@ -19,3 +21,4 @@ mod ssec;
 mod survival;
 mod tagging;
 mod versioning;
+mod website;
