@@ -24,6 +24,7 @@ use tracing::Instrument as _;
 use super::access_log::Record;
 use super::body::RequestBody;
 use super::limits::{ErrorStyle, Limits};
+use super::peer::Peer;
 use super::request_id::{DoorId, RequestId};
 
 /// The door's part in every request. Cheap to clone; one for each connection.
@@ -67,6 +68,7 @@ where
         };
         let mut request = RequestBody::of(request, self.limits.body_silence, received);
         request.extensions_mut().insert(id);
+        request.extensions_mut().insert(Peer { address: self.peer, tls: false });
         // At error level, so that whatever a quiet filter still lets through says to which request it belongs.
         let span = tracing::error_span!("request", %id);
         let this = self.clone();

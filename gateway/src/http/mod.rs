@@ -17,12 +17,14 @@ mod exchange;
 mod limits;
 mod listen;
 mod patience;
+mod peer;
 mod request_id;
 
 pub use body::{BodyFault, RequestBody};
 pub use exchange::ResponseBody;
 pub use limits::{ErrorStyle, Limits};
 pub use listen::{BindError, bind, serve};
+pub use peer::Peer;
 pub use request_id::RequestId;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //!
 //! The S3 library ends in this folder: nothing below it knows its types.
 
+mod acl;
 mod adapter;
 mod auth;
 mod authorize;
@@ -18,12 +19,15 @@ mod dates;
 mod describe;
 mod error;
 mod front;
+mod granted;
 mod later;
 mod lenient;
 mod listing;
 mod ops;
+pub mod policy;
 mod protection;
 mod range;
+mod sts;
 mod tags;
 
 use std::sync::Arc;
@@ -38,8 +42,17 @@ use types::{GeometryName, MIB};
 use crate::get::Reader;
 use crate::put::{PUT_MAX, Writer};
 
+pub(crate) use authorize::is_reserved;
 pub use front::Service;
 pub use s3s::Body as ResponseBody;
+
+/// Whether a text can be an access key's policy.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn check_key_policy(text: &str) -> Result<(), String> {
+    policy::Policy::read(text, policy::Kind::Key).map(|_| ()).map_err(|error| error.to_string())
+}
 
 /// The longest a presigned URL is good for, in seconds: 7 days, as on AWS.
 const PRESIGNED_MAX: u32 = 7 * 24 * 3600;
@@ -98,18 +111,24 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
 
     // Innermost: what is allowed, and the operations themselves.
-    let keys = Arc::new(auth::AccessKeys::new(catalog.clone(), keyring));
-    let gate = authorize::Gate::new(catalog.clone(), Arc::clone(&keys));
-    let adapter = adapter::Adapter::new(gate, catalog, writer, reader, settings);
+    let clock = Arc::clone(&writer.clock);
+    let keys =
+        Arc::new(auth::AccessKeys::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&clock)));
+    let gate = authorize::Gate::new(catalog.clone(), Arc::clone(&keys), clock, &settings.region);
+    let adapter = adapter::Adapter::new(gate.clone(), catalog.clone(), writer, reader, settings);
 
     // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
     let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();
 
-    // Checks host, signature, expiry and clock, then parses: an unsigned request ends here.
+    // Checks host, and of a signature, if there is one, that it is right, fresh and near our clock; then parses.
     let mut library = library(adapter, &config, domain.as_deref())?;
     library.set_auth(auth::Signers(Arc::clone(&keys)));
+    library.set_access(auth::AskTheGate);
     // After the signature, which covers the Range header, and before parsing, which would refuse it.
-    library.set_route(lenient::UselessRange::new(trusting));
+    library.set_route(sts::Routes {
+        tokens: sts::Tokens::new(gate.clone(), catalog.clone(), Arc::clone(&keyring)),
+        lenient: lenient::UselessRange::new(trusting),
+    });
 
     // Outermost: what the library cannot do because it sees too little of the message.
     Ok(Service::new(library.build(), keys))
@@ -142,7 +161,7 @@ fn config() -> S3Config {
     config.form_max_parts = FORM_PARTS_MAX;
     config.presigned_url_max_skew_time_secs = CLOCK_SKEW;
     config.presigned_url_max_expires_secs = PRESIGNED_MAX;
-    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    config.sig_v4_allowed_services = vec!["s3".to_owned(), sts::SERVICE.to_owned()];
     config.enable_sig_v2 = false;
     config
 }
