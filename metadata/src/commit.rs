@@ -197,7 +197,7 @@ impl Catalog {
         };
         DETAILS.put(tx, &new.manifest, &new.detail);
         let entry = Entry {
-            version: VersionId::random(),
+            version: VersionId::NULL,
             manifest: new.manifest,
             modified: self.after(present.as_ref()),
             size: new.size,
@@ -276,6 +276,7 @@ impl Catalog {
             Body::Extents { pages } => {
                 self.put_release(tx, entry.manifest, &Release::Version { pages });
             }
+            Body::DeleteMarker => {}
         }
         Ok(())
     }

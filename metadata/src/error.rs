@@ -48,6 +48,14 @@ pub enum CatalogError {
     /// The invite is unknown, used, expired or revoked.
     #[error("the invite is {0}")]
     Invite(&'static str),
+    /// Something is larger than a row may be.
+    #[error("the {what} is larger than {max} bytes")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// What it may have.
+        max: usize,
+    },
     /// Rows contradict each other.
     #[error("the catalog contradicts itself: {0}")]
     Corrupt(String),

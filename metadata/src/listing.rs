@@ -56,7 +56,8 @@ impl Catalog {
             (None, Some(after)) => all.after_key(&(bucket, after.clone())),
             (None, None) => all,
         };
-        let page = read_page(&snap, &OBJECTS, bucket, query, span, |(_, key)| key.as_str()).await?;
+        let rows = Rows { table: &OBJECTS, bucket, name: |(_, key)| key.as_str(), hidden: Entry::is_delete_marker };
+        let page = read_page(&snap, rows, query, span).await?;
         Ok(page.map(|((_, key), entry)| (key, entry)))
     }
 
@@ -80,8 +81,8 @@ impl Catalog {
             (None, Some(after), None) => all.after_prefix(&here.then(after)),
             (None, None, _) => all,
         };
-        let page =
-            read_page(&snap, &UPLOADS, bucket, query, span, |(_, key, _)| key.as_str()).await?;
+        let rows = Rows { table: &UPLOADS, bucket, name: |(_, key, _)| key.as_str(), hidden: |_| false };
+        let page = read_page(&snap, rows, query, span).await?;
         let page = page.map(|((_, key, id), upload)| (key, id, upload));
         let last = page
             .items
@@ -92,29 +93,42 @@ impl Catalog {
     }
 }
 
-/// Reads a page of the rows of `span`, which are all in `bucket`.
+/// What a listing goes through: the rows of a table that are all in one bucket.
+struct Rows<'a, K, V> {
+    table: &'a Table<K, V>,
+    bucket: BucketId,
+    /// The object key of a row.
+    name: fn(&K) -> &str,
+    /// Whether a row is passed over.
+    hidden: fn(&V) -> bool,
+}
+
+/// Reads a page of the rows of `span`.
 async fn read_page<K, V>(
     snap: &Snap,
-    table: &Table<K, V>,
-    bucket: BucketId,
+    rows: Rows<'_, K, V>,
     query: &ListQuery,
     mut span: Span,
-    name: impl Fn(&K) -> &str,
 ) -> Result<ListPage<(K, V)>, CatalogError>
 where
     K: KeyCodec,
     V: Serialize + DeserializeOwned,
 {
+    let Rows { table, bucket, name, hidden } = rows;
     let mut roller = Roller::new(query);
     if query.limit == 0 {
         return Ok(roller.page);
     }
     let mut want = query.limit.saturating_add(1).clamp(BATCH_MIN, BATCH_MAX);
     loop {
-        let rows = table.scan(snap, span.clone(), want).await?;
-        let (read, before) = (rows.len(), roller.used());
+        let batch = table.scan(snap, span.clone(), want).await?;
+        let (read, before) = (batch.len(), roller.used());
         let mut next = None;
-        for (key, value) in rows {
+        for (key, value) in batch {
+            if hidden(&value) {
+                next = Some(span.clone().after_key(&key));
+                continue;
+            }
             let taken = roller.take(name(&key));
             next = Some(match &taken {
                 Taken::Full => return Ok(roller.page),

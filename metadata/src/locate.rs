@@ -31,11 +31,12 @@ impl Catalog {
     /// The current version of a key.
     ///
     /// # Errors
-    /// [`CatalogError::NoSuchKey`].
+    /// [`CatalogError::NoSuchKey`], also if that version is a delete marker.
     pub async fn locate(&self, bucket: BucketId, key: &ObjectKey) -> Result<Located, CatalogError> {
         let snap = self.kv.snapshot().await?;
+        let entry = OBJECTS.get(&snap, &(bucket, key.clone())).await?;
         let entry =
-            OBJECTS.get(&snap, &(bucket, key.clone())).await?.ok_or(CatalogError::NoSuchKey)?;
+            entry.filter(|entry| !entry.is_delete_marker()).ok_or(CatalogError::NoSuchKey)?;
         let detail = DETAILS.get(&snap, &entry.manifest).await?.ok_or_else(|| {
             CatalogError::Corrupt(format!("manifest {} has no detail", entry.manifest))
         })?;
@@ -66,6 +67,7 @@ impl Located {
                 }
                 Ok(LocatedBody::Extents(extents))
             }
+            Body::DeleteMarker => Err(gone("bytes, for it is a delete marker")),
         }
     }
 

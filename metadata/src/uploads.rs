@@ -162,7 +162,7 @@ impl Catalog {
         }
         let detail = Detail { checksums: completion.checksums.clone(), ..upload.detail };
         let entry = Entry {
-            version: VersionId::random(),
+            version: VersionId::NULL,
             manifest: at.2,
             modified: self.after(present.as_ref()),
             size: extents.iter().map(|extent| extent.len).sum(),

@@ -173,7 +173,7 @@ mod tests {
 
     fn entry() -> Entry {
         Entry {
-            version: VersionId([0; 16]),
+            version: VersionId::NULL,
             manifest: ManifestId([0; 16]),
             // Half a second that HTTP dates cannot say.
             modified: Timestamp(MODIFIED * 1000 + 500),

@@ -99,6 +99,10 @@ fn of_catalog(error: &CatalogError) -> Row {
             (S3ErrorCode::OperationAborted, Some("The source is being deleted. Please try again."))
         }
         CatalogError::SessionEnded => (S3ErrorCode::ServiceUnavailable, None),
+        CatalogError::TooLarge { .. } => (
+            S3ErrorCode::EntityTooLarge,
+            Some("Your proposed configuration is larger than the maximum allowed size."),
+        ),
         CatalogError::Exists(_)
         | CatalogError::Missing(_)
         | CatalogError::Invite(_)

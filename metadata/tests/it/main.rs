@@ -2,6 +2,7 @@
 
 extern crate drystone_metadata as metadata;
 
+mod configs;
 mod crash;
 mod golden;
 mod groups;

@@ -14,7 +14,7 @@ use metadata::fsck::Report;
 use metadata::records::{Part, SlotSet, StreamRow, StreamState, Upload};
 use metadata::uploads::{Completion, UploadAt};
 use metadata::{
-    Catalog, CatalogError, Detail, Entry, Etag, Extent, LocatedBody, NewBody, NewObject,
+    Catalog, CatalogError, Detail, Entry, Etag, Extent, LocatedBody, NewBody, NewBucket, NewObject,
     Preconditions, SegmentRow, StreamCommit,
 };
 use seal::WrappedKey;
@@ -155,7 +155,8 @@ impl World {
         let catalog = Catalog::new(Arc::clone(&engine) as _, Arc::clone(&clock) as _, GRACE);
         let session = catalog.begin_session("gateway", LEASE).await.expect("a session");
         let name: BucketName = "bucket".parse().expect("a name");
-        let bucket = catalog.create_bucket(&name, &account(), geometry).await.expect("a bucket");
+        let new = NewBucket::plain(geometry);
+        let bucket = catalog.create_bucket(&name, &account(), new).await.expect("a bucket");
         let (group, _) =
             catalog.create_group(geometry, 1, &members(geometry)).await.expect("a group");
         Self {

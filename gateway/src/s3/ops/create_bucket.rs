@@ -1,6 +1,6 @@
 //! CreateBucket.
 
-use metadata::{Catalog, CatalogError};
+use metadata::{Catalog, CatalogError, NewBucket};
 use s3s::dto::{BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, ObjectOwnership};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::BucketName;
@@ -21,7 +21,8 @@ pub(in crate::s3) async fn run(
     let input = request.input;
     check_wishes(&input, settings)?;
     let name = new_name(&input.bucket)?;
-    match catalog.create_bucket(&name, allowed.caller(), settings.default_geometry).await {
+    let new = NewBucket::plain(settings.default_geometry);
+    match catalog.create_bucket(&name, allowed.caller(), new).await {
         Ok(_) => {}
         Err(CatalogError::BucketExists(_)) if settings.region == FORGIVING_REGION => {}
         Err(refused) => return Err(error::catalog(refused)),
