@@ -45,6 +45,9 @@ pub(crate) struct Settings {
     /// Serve buckets also as BUCKET.DOMAIN (virtual-host style).
     #[arg(long, env = "DRYSTONE_DOMAIN", value_name = "DOMAIN")]
     domain: Option<String>,
+    /// Accept browser forms whose policy is signed with the old signature version 2.
+    #[arg(long, env = "DRYSTONE_POST_SIGNATURE_V2")]
+    post_signature_v2: bool,
     /// How new objects are coded: local, home or wide.
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
@@ -83,6 +86,7 @@ impl Settings {
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);
         }
+        config.post_signature_v2 |= self.post_signature_v2;
         config.domain = self.domain.clone().or(config.domain);
         config.log = self.log.clone().or(config.log);
         Ok(config)

@@ -173,6 +173,7 @@ impl App {
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
                 classes: Vec::new(),
+                post_signature_v2: config.post_signature_v2,
             },
         })?;
 

@@ -25,6 +25,8 @@ pub struct Config {
     pub region: String,
     /// The domain whose subdomains are buckets; none: path style only.
     pub domain: Option<String>,
+    /// Whether browser forms may carry policies signed with signature version 2; nothing else may.
+    pub post_signature_v2: bool,
     /// How new buckets code their objects.
     pub geometry: GeometryName,
     /// How long a GET may run on after a delete; shards are freed after that.
@@ -48,6 +50,7 @@ impl Default for Config {
             node_public: Vec::new(),
             region: "us-east-1".to_owned(),
             domain: None,
+            post_signature_v2: false,
             geometry: GeometryName::Local,
             read_grace: Period(Duration::from_secs(6 * 3600)),
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),

@@ -36,14 +36,14 @@ impl Writer {
         let extent = Extent {
             stream: stored.id,
             offset: 0,
-            len: stored.len,
+            len: stored.ingested.len,
             part: 0,
             checksums: Vec::new(),
         };
         let body =
             NewBody::Extents { extents: vec![(extent, stored.wrap)], streams: vec![stored.commit] };
         let etag = Etag { md5: stored.ingested.md5, parts: 0 };
-        let mut new = new_object(target, stored.len, etag, body);
+        let mut new = new_object(target, stored.ingested.len, etag, body);
         new.detail.checksums = stored.ingested.checksums;
         let writer = self.clone();
         uncancelled(async move {
@@ -93,7 +93,7 @@ impl Writer {
         let mut ingest = Ingest::new(incoming);
         let mut digester = ingest.digester();
         let mut cipher = Vec::with_capacity(INLINE_MAX as usize + TAG);
-        for piece in ingest.batch(INLINE_MAX as usize + 1).await? {
+        for piece in ingest.batch(INLINE_MAX as usize + 1).await?.pieces {
             digester.update(&piece);
             cipher.extend_from_slice(&piece);
         }

@@ -11,6 +11,7 @@ use crate::digest::{Digester, Digests};
 pub(crate) struct Ingest {
     body: Body,
     announced: u64,
+    slack: u64,
     got: u64,
     /// Bytes that came beyond the batch being filled.
     rest: Bytes,
@@ -24,8 +25,34 @@ pub(crate) struct Expected {
     trailer: Option<Trailer>,
 }
 
+/// Bytes on their way to be sealed.
+pub(crate) struct Batch {
+    /// What came, in whatever pieces it came.
+    pub(crate) pieces: Vec<Bytes>,
+    /// Zeros that stand in for announced bytes which did not come and need not. They are sealed, so that the stream has the length it was
+    /// laid out for, and belong to no object.
+    pub(crate) padding: usize,
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum::<usize>() + self.padding
+    }
+
+    /// All of it, as it is sealed.
+    pub(crate) fn sealed(&self) -> Vec<Bytes> {
+        let mut all = self.pieces.clone();
+        if self.padding > 0 {
+            all.push(Bytes::from(vec![0; self.padding]));
+        }
+        all
+    }
+}
+
 /// What was found of bytes that are all that was announced, and match all that was said of them.
 pub(crate) struct Ingested {
+    /// How many came.
+    pub(crate) len: u64,
     /// MD5 of the plaintext.
     pub(crate) md5: [u8; 16],
     /// Checksums to keep.
@@ -34,9 +61,9 @@ pub(crate) struct Ingested {
 
 impl Ingest {
     pub(crate) fn new(incoming: Incoming) -> Self {
-        let Incoming { len, body, content_md5, checksums, trailer } = incoming;
+        let Incoming { len, slack, body, content_md5, checksums, trailer } = incoming;
         let expected = Expected { content_md5, checksums, trailer };
-        Self { body, announced: len, got: 0, rest: Bytes::new(), expected }
+        Self { body, announced: len, slack, got: 0, rest: Bytes::new(), expected }
     }
 
     /// A digester for what this body needs.
@@ -46,8 +73,8 @@ impl Ingest {
         Digester::new(&algorithms)
     }
 
-    /// The next `want` bytes, in whatever pieces they came; fewer only at the body's end.
-    pub(crate) async fn batch(&mut self, want: usize) -> Result<Vec<Bytes>, PutError> {
+    /// The next `want` bytes; fewer only at the body's end, and then only if more than the slack is missing.
+    pub(crate) async fn batch(&mut self, want: usize) -> Result<Batch, PutError> {
         let mut pieces = Vec::new();
         let mut missing = want;
         while missing > 0 {
@@ -66,7 +93,9 @@ impl Ingest {
             missing -= piece.len();
             pieces.push(piece);
         }
-        Ok(pieces)
+        let short = self.announced - self.got;
+        let padding = if short <= self.slack { missing } else { 0 };
+        Ok(Batch { pieces, padding })
     }
 
     /// Ends the body: nothing may be left, nothing may lack, and everything said of it must hold.
@@ -77,10 +106,11 @@ impl Ingest {
                 break;
             }
         }
-        if self.got != self.announced {
+        if self.got > self.announced || self.got + self.slack < self.announced {
             return Err(self.wrong_length());
         }
-        self.expected.compare(digests)
+        let (md5, checksums) = self.expected.compare(digests)?;
+        Ok(Ingested { len: self.got, md5, checksums })
     }
 
     fn wrong_length(&self) -> PutError {
@@ -89,7 +119,7 @@ impl Ingest {
 }
 
 impl Expected {
-    fn compare(self, digests: Digests) -> Result<Ingested, PutError> {
+    fn compare(self, digests: Digests) -> Result<([u8; 16], Vec<Checksum>), PutError> {
         if self.content_md5.is_some_and(|given| given != digests.md5) {
             return Err(PutError::ContentMd5);
         }
@@ -107,9 +137,6 @@ impl Expected {
         }
         let keep =
             |(algorithm, value)| Checksum { algorithm, kind: ChecksumKind::FullObject, value };
-        Ok(Ingested {
-            md5: digests.md5,
-            checksums: digests.checksums.into_iter().map(keep).collect(),
-        })
+        Ok((digests.md5, digests.checksums.into_iter().map(keep).collect()))
     }
 }

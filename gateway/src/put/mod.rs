@@ -59,8 +59,10 @@ pub enum BodyError {
 
 /// The bytes of a PUT or part, and what the client says of them.
 pub struct Incoming {
-    /// How many bytes will come, exactly.
+    /// How many bytes will come: exactly, but for [`Self::slack`].
     pub len: u64,
+    /// How many bytes fewer may come, without that being a fault. Only above [`INLINE_MAX`].
+    pub slack: u64,
     /// The bytes.
     pub body: Body,
     /// `Content-MD5`.

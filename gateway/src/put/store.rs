@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use types::{BucketId, GeometryName, SegmentId, Slot, StreamId};
 
 use super::abandon::Abandon;
-use super::ingest::{Ingest, Ingested};
+use super::ingest::{Batch, Ingest, Ingested};
 use super::scatter::{Durable, Scatter};
 use super::seal::{SEGMENT_PLAIN, SegmentSealer, batch_plain};
 use super::{CustomerKey, Incoming, PutError, Writer};
@@ -197,15 +197,10 @@ impl Storing<'_> {
         }))
     }
 
-    async fn read(
-        &self,
-        ingest: &mut Ingest,
-        left: &mut u64,
-        k: usize,
-    ) -> Result<Vec<Bytes>, PutError> {
+    async fn read(&self, ingest: &mut Ingest, left: &mut u64, k: usize) -> Result<Batch, PutError> {
         let want = usize::try_from(*left).unwrap_or(usize::MAX).min(batch_plain(k));
-        let pieces = ingest.batch(want).await?;
-        let got: usize = pieces.iter().map(Bytes::len).sum();
+        let batch = ingest.batch(want).await?;
+        let got = batch.len();
         if got < want {
             return Err(PutError::Length {
                 got: self.len - *left + got as u64,
@@ -213,7 +208,7 @@ impl Storing<'_> {
             });
         }
         *left -= got as u64;
-        Ok(pieces)
+        Ok(batch)
     }
 
     /// Takes a durable segment in, and commits rows on the way if many have gathered.
@@ -282,17 +277,20 @@ impl Storing<'_> {
 async fn seal_and_digest(
     mut sealer: SegmentSealer,
     mut digesting: Digesting,
-    batch: Vec<Bytes>,
+    batch: Batch,
 ) -> (SegmentSealer, Result<Vec<Bytes>, PutError>, Digesting) {
-    let copy = batch.clone();
+    let sealed = batch.sealed();
     let sealing = compute::run(move || {
-        let units = sealer.batch(batch);
+        let units = sealer.batch(sealed);
         (sealer, units)
     });
     let hashing = compute::run(move || {
-        for piece in &copy {
+        for piece in &batch.pieces {
             digesting.digester.update(piece);
             digesting.hash.update(piece);
+        }
+        if batch.padding > 0 {
+            digesting.hash.update(&vec![0; batch.padding]);
         }
         digesting
     });

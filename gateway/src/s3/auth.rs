@@ -45,6 +45,11 @@ impl AccessKeys {
         Ok(self.find(id).await?.account)
     }
 
+    /// What the key signs with.
+    pub(super) async fn secret(&self, id: &str) -> S3Result<SecretKey> {
+        Ok(self.find(id).await?.secret)
+    }
+
     /// Looks the key up anew at its next use.
     pub(super) fn forget(&self, id: &str) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);

@@ -15,6 +15,7 @@ use s3s::stream::{ByteStream, RemainingLength};
 use s3s::{BodySizeLimitExceeded, S3Error, S3ErrorCode, StdError};
 
 use super::error;
+use super::form::FormFault;
 use crate::get::{self, GetError};
 use crate::http::BodyFault;
 use crate::put::{self, BodyError, PutError};
@@ -96,6 +97,9 @@ fn judge(error: StdError, fault: &Fault) -> BodyError {
         let forged = code == S3ErrorCode::SignatureDoesNotMatch;
         fault.set(code, if forged { StatusCode::FORBIDDEN } else { bad });
         return if forged { BodyError::Forged(text) } else { BodyError::Broken(text) };
+    }
+    if let Some(form) = find::<FormFault>(&*error) {
+        fault.set(form.code(), bad);
     }
     if find::<BodySizeLimitExceeded>(&*error).is_some() {
         fault.set(S3ErrorCode::EntityTooLarge, bad);

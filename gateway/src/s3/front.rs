@@ -15,6 +15,7 @@ use types::MIB;
 
 use super::auth::AccessKeys;
 use super::checksum::Claims;
+use super::form::Forms;
 use super::{Library, XML_MAX, body};
 use crate::http::{BodyFault, RequestId};
 
@@ -30,13 +31,14 @@ const EXPIRY_OUT_OF_RANGE: &str = "AuthorizationQueryParametersError";
 #[derive(Clone)]
 pub struct Service {
     library: Library,
+    forms: Forms,
     keys: Arc<AccessKeys>,
     holding: Arc<Semaphore>,
 }
 
 impl Service {
-    pub(super) fn new(library: Library, keys: Arc<AccessKeys>) -> Self {
-        Self { library, keys, holding: Arc::new(Semaphore::new(HELD)) }
+    pub(super) fn new(library: Library, forms: Forms, keys: Arc<AccessKeys>) -> Self {
+        Self { library, forms, keys, holding: Arc::new(Semaphore::new(HELD)) }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -54,14 +56,20 @@ impl Service {
     {
         let method = request.method().clone();
         let id = request.extensions().get::<RequestId>().copied();
-        let answer = match self.prepare(request.map(Body::http_body_unsync)).await {
-            Ok(request) => self.library.call(request).await.unwrap_or_else(|error| {
-                tracing::error!(%error, "no answer could be written");
-                write(S3Error::new(S3ErrorCode::InternalError))
-            }),
-            Err(refusal) => write(refusal),
+        let request = request.map(Body::http_body_unsync);
+        let answer = match self.forms.bucket_of(&request) {
+            Some(bucket) => self.forms.answer(bucket, request).await,
+            None => self.ask(request).await,
         };
-        finish(answer, &method, id)
+        finish(answer.unwrap_or_else(write), &method, id)
+    }
+
+    async fn ask(&self, request: Request<Body>) -> S3Result<Response<Body>> {
+        let request = self.prepare(request).await?;
+        self.library.call(request).await.map_err(|error| {
+            tracing::error!(%error, "no answer could be written");
+            S3Error::new(S3ErrorCode::InternalError)
+        })
     }
 
     async fn prepare(&self, request: Request<Body>) -> S3Result<Request<Body>> {

@@ -1,8 +1,9 @@
 //! The S3 surface: everything between an HTTP request and the catalog, the [`Writer`] and the [`Reader`].
 //!
 //! ```text
-//! http ─▶ front ─▶ library: host, signature ─┬─▶ library: parse ─▶ adapter ─▶ ops/<operation> ─▶ authorize ─▶ put · get · catalog
-//!                                            └─▶ lenient (a Range that means nothing) ─▶ the same, signature vouched for
+//! http ─▶ front ─┬─▶ library: host, signature ─┬─▶ library: parse ─▶ adapter ─▶ ops/<operation> ─▶ authorize ─▶ put · get · catalog
+//!                │                             └─▶ lenient (a Range that means nothing) ─▶ the same, signature vouched for
+//!                └─▶ form (POST Object: fields, policy, signature) ─▶ the same, as a PUT
 //! ```
 //!
 //! The S3 library ends in this folder: nothing below it knows its types.
@@ -16,6 +17,7 @@ mod conditions;
 mod customer;
 mod describe;
 mod error;
+mod form;
 mod front;
 mod later;
 mod lenient;
@@ -46,10 +48,6 @@ const CLOCK_SKEW: u32 = 15 * 60;
 const XML_MAX: usize = 8 * MIB as usize;
 /// The largest signed chunk of an `aws-chunked` body: it is held in memory until its signature is known. SDKs send 64 KiB to 1 MiB.
 const SIGNED_CHUNK_MAX: usize = 16 * MIB as usize;
-/// The fields of a POST form, together and each, in bytes, and their number. AWS allows 20 KB before the file.
-const FORM_MAX: usize = 64 * 1024;
-const FORM_PARTS_MAX: usize = 100;
-
 /// What the S3 surface is told by configuration.
 #[derive(Clone, Debug)]
 pub struct S3Settings {
@@ -61,6 +59,8 @@ pub struct S3Settings {
     pub default_geometry: GeometryName,
     /// Further storage classes by name, and how they are coded.
     pub classes: Vec<(String, GeometryName)>,
+    /// Whether policies of forms may be signed with version 2.
+    pub post_signature_v2: bool,
 }
 
 /// What the S3 surface stands on.
@@ -92,6 +92,7 @@ pub enum S3SetupError {
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let S3Parts { catalog, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
+    let (clock, post_v2) = (Arc::clone(&writer.clock), settings.post_signature_v2);
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
 
     // Innermost: what is allowed, and the operations themselves.
@@ -106,10 +107,14 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let mut library = library(adapter, &config, domain.as_deref())?;
     library.set_auth(auth::Signers(Arc::clone(&keys)));
     // After the signature, which covers the Range header, and before parsing, which would refuse it.
-    library.set_route(lenient::UselessRange::new(trusting));
+    library.set_route(lenient::UselessRange::new(trusting.clone()));
+
+    // Forms check their own signatures, then are PUTs.
+    let host = domain.as_deref().map(host).transpose()?;
+    let forms = form::Forms::new(trusting, Arc::clone(&keys), clock, host, post_v2);
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), keys))
+    Ok(Service::new(library.build(), forms, keys))
 }
 
 fn library(
@@ -120,23 +125,23 @@ fn library(
     let mut builder = S3ServiceBuilder::new(adapter);
     builder.set_config(Arc::clone(config) as _);
     if let Some(domain) = domain {
-        let host = SingleDomain::new(domain)
-            .map_err(|error| S3SetupError::Domain(domain.to_owned(), error))?;
-        // A host that is not below the domain is path style, not a bucket named like the host.
-        builder.set_host(host.with_cname_fallback(false));
+        builder.set_host(host(domain)?);
     }
     Ok(builder)
+}
+
+/// A host that is not below the domain is path style, not a bucket named like the host.
+fn host(domain: &str) -> Result<SingleDomain, S3SetupError> {
+    let host = SingleDomain::new(domain)
+        .map_err(|error| S3SetupError::Domain(domain.to_owned(), error))?;
+    Ok(host.with_cname_fallback(false))
 }
 
 fn config() -> S3Config {
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_MAX;
     config.put_object_max_size = Some(PUT_MAX);
-    config.post_object_max_file_size = PUT_MAX;
     config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_MAX;
-    config.form_max_field_size = FORM_MAX;
-    config.form_max_fields_size = FORM_MAX;
-    config.form_max_parts = FORM_PARTS_MAX;
     config.presigned_url_max_skew_time_secs = CLOCK_SKEW;
     config.presigned_url_max_expires_secs = PRESIGNED_MAX;
     config.sig_v4_allowed_services = vec!["s3".to_owned()];

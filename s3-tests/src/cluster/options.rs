@@ -40,6 +40,13 @@ impl Options {
         self
     }
 
+    /// A flag without a value for the gateway.
+    #[must_use]
+    pub fn switch(mut self, name: &str) -> Self {
+        self.gateway_args.push(name.to_owned());
+        self
+    }
+
     /// A flag and its value for every `drystone-node run`.
     #[must_use]
     pub fn node_flag(mut self, name: &str, value: &str) -> Self {

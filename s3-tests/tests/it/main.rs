@@ -11,6 +11,7 @@ mod memory;
 mod multipart;
 mod objects;
 mod operations;
+mod post_object;
 mod rubbish;
 mod secrecy;
 mod signatures;

@@ -199,6 +199,7 @@ async fn restore(
     let (stream, fault) = source::bytes(reader, source, from, 0..from.entry.size).await?;
     let incoming = Incoming {
         len: from.entry.size,
+        slack: 0,
         body: stream,
         content_md5: None,
         checksums: vec![(algorithm, known)],

@@ -9,6 +9,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
+use crate::s3::form::Slack;
 use crate::s3::{S3Settings, body, conditions, customer, describe, error, later};
 
 pub(in crate::s3) async fn run(
@@ -21,6 +22,7 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let allowed: Authorized<PutObject> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let slack = request.extensions.get::<Slack>().map_or(0, |slack| slack.0);
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
@@ -35,6 +37,7 @@ pub(in crate::s3) async fn run(
     let (stream, fault) = body::receive(input.body.take());
     let incoming = Incoming {
         len,
+        slack,
         body: stream,
         content_md5: claims.content_md5,
         checksums: claims.of_object(),

@@ -38,6 +38,7 @@ pub(in crate::s3) async fn run(
     let (stream, fault) = body::receive(input.body.take());
     let incoming = Incoming {
         len,
+        slack: 0,
         body: stream,
         content_md5: claims.content_md5,
         checksums: claims.of_part(under_way::needed(&upload)),

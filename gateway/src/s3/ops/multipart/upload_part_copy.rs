@@ -110,6 +110,7 @@ async fn restore(
     let (stream, fault) = source::bytes(reader, source, from, bytes).await?;
     let incoming = Incoming {
         len,
+        slack: 0,
         body: stream,
         content_md5: None,
         checksums: vec![(under_way::needed(place.upload), None)],
