@@ -104,7 +104,7 @@ pub(crate) async fn start(
 pub(crate) fn facts(app: &App, data: &Path) -> Value {
     let (access_key, secret_key) = app.root_keys();
     json!({
-        "s3": format!("http://{}", reachable(app.s3_addr())),
+        "s3": format!("{}://{}", app.s3_scheme(), reachable(app.s3_addr())),
         "admin": format!("http://{}", reachable(app.admin_addr())),
         "node": app.node_addr().to_string(),
         "access_key": access_key,
@@ -117,8 +117,9 @@ pub(crate) fn facts(app: &App, data: &Path) -> Value {
 pub(crate) fn banner(app: &App, data: &Path) -> String {
     let (access_key, secret_key) = app.root_keys();
     format!(
-        "  S3 endpoint   http://{}\n  access key    {access_key}\n  secret key    {}\n  admin API     http://{}\n  \
+        "  S3 endpoint   {}://{}\n  access key    {access_key}\n  secret key    {}\n  admin API     http://{}\n  \
          node door     {}\n  data          {}\n",
+        app.s3_scheme(),
         reachable(app.s3_addr()),
         secret_key.as_str(),
         reachable(app.admin_addr()),

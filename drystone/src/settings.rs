@@ -48,6 +48,12 @@ pub(crate) struct Settings {
     /// Accept browser forms whose policy is signed with the old signature version 2.
     #[arg(long, env = "DRYSTONE_POST_SIGNATURE_V2")]
     post_signature_v2: bool,
+    /// Serve S3 over TLS with this certificate chain (PEM); a new file is taken up while running.
+    #[arg(long, env = "DRYSTONE_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of --tls-cert.
+    #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// How new objects are coded: local, home or wide.
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
@@ -87,6 +93,8 @@ impl Settings {
             config.node_public.clone_from(&self.node_public);
         }
         config.post_signature_v2 |= self.post_signature_v2;
+        config.tls_cert = self.tls_cert.clone().or(config.tls_cert);
+        config.tls_key = self.tls_key.clone().or(config.tls_key);
         config.domain = self.domain.clone().or(config.domain);
         config.log = self.log.clone().or(config.log);
         Ok(config)

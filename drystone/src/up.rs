@@ -109,13 +109,14 @@ fn announce(
         };
         format!(
             "Drystone is up: {connected} of {count} nodes, geometry {} (any {} of {} shards give an object back).\n\n{}\n{warning}\
-             Try it:\n  AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={} aws --endpoint-url http://{} s3 mb s3://hello\n\n\
+             Try it:\n  AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={} aws --endpoint-url {}://{} s3 mb s3://hello\n\n\
              Ctrl-C stops it.",
             geometry.name,
             geometry.k,
             geometry.n,
             banner(app, data),
             secret_key.as_str(),
+            app.s3_scheme(),
             reachable(app.s3_addr()),
         )
     });

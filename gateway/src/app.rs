@@ -26,7 +26,7 @@ use crate::admin::{self, AdminParts, Invites, secrets};
 use crate::config::Config;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
-use crate::http::{self, BindError, Limits};
+use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -85,6 +85,12 @@ pub enum AppError {
     /// An address that nodes are told to dial.
     #[error("{0:?} is not host:port")]
     Address(String),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// One of the two files of a certificate.
+    #[error("--tls-cert and --tls-key stand together: a certificate and its key")]
+    HalfCertificate,
     /// The S3 surface.
     #[error(transparent)]
     S3(#[from] S3SetupError),
@@ -96,6 +102,7 @@ pub enum AppError {
 /// A running gateway.
 pub struct App {
     s3_addr: SocketAddr,
+    secure: bool,
     admin_addr: SocketAddr,
     node_addr: SocketAddr,
     root: RootKeys,
@@ -126,6 +133,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
+        let certificate = certificate(&config)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -191,7 +199,17 @@ impl App {
             clock: Arc::clone(&clock),
         };
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
-        serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+        let secure = certificate.is_some();
+        match certificate {
+            Some((certificate, files)) => {
+                let tls = certificate.acceptor()?;
+                tasks.spawn(certificate.follow(files, stop.clone()));
+                serving.spawn(http::serve_tls(s3_listener, tls, service, Limits::s3(), doors.clone()));
+            }
+            None => {
+                serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+            }
+        }
         let parts = AdminParts {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
@@ -223,6 +241,7 @@ impl App {
         tracing::info!(%s3_addr, %admin_addr, %node_addr, session = session.id().0, "gateway started");
         Ok(Self {
             s3_addr,
+            secure,
             admin_addr,
             node_addr,
             root,
@@ -244,6 +263,12 @@ impl App {
     #[must_use]
     pub fn s3_addr(&self) -> SocketAddr {
         self.s3_addr
+    }
+
+    /// How S3 is addressed: `http` or `https`.
+    #[must_use]
+    pub fn s3_scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 
     /// Where the admin API is served.
@@ -319,6 +344,18 @@ impl Invites for Inviter {
 struct RootKeys {
     access_key: String,
     secret_key: Zeroizing<String>,
+}
+
+/// The certificate of the S3 door, if it is to have one.
+fn certificate(config: &Config) -> Result<Option<(Certificate, CertificateFiles)>, AppError> {
+    match (&config.tls_cert, &config.tls_key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
+            Ok(Some((Certificate::new(&files)?, files)))
+        }
+        (Some(_), None) | (None, Some(_)) => Err(AppError::HalfCertificate),
+    }
 }
 
 fn lock(data: &Path) -> Result<File, AppError> {

@@ -27,6 +27,10 @@ pub struct Config {
     pub domain: Option<String>,
     /// Whether browser forms may carry policies signed with signature version 2; nothing else may.
     pub post_signature_v2: bool,
+    /// The certificate chain (PEM) that S3 clients are shown; without it S3 is served unencrypted.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    pub tls_key: Option<PathBuf>,
     /// How new buckets code their objects.
     pub geometry: GeometryName,
     /// How long a GET may run on after a delete; shards are freed after that.
@@ -51,6 +55,8 @@ impl Default for Config {
             region: "us-east-1".to_owned(),
             domain: None,
             post_signature_v2: false,
+            tls_cert: None,
+            tls_key: None,
             geometry: GeometryName::Local,
             read_grace: Period(Duration::from_secs(6 * 3600)),
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),

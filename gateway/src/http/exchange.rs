@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use tracing::Instrument as _;
 use super::access_log::Record;
 use super::body::RequestBody;
 use super::limits::{ErrorStyle, Limits};
+use super::peer::Peer;
 use super::request_id::{DoorId, RequestId};
 
 /// The door's part in every request. Cheap to clone; one for each connection.
@@ -36,7 +36,7 @@ pub(crate) struct Exchange<S> {
     pub(crate) limits: Arc<Limits>,
     pub(crate) load: Arc<Semaphore>,
     pub(crate) door: DoorId,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Exchange<S>
@@ -56,7 +56,7 @@ where
         let record = Record {
             door: self.limits.door,
             id,
-            peer: self.peer,
+            peer: self.peer.address,
             method: request.method().clone(),
             uri: request.uri().clone(),
             began: Instant::now(),
@@ -67,6 +67,7 @@ where
         };
         let mut request = RequestBody::of(request, self.limits.body_silence, received);
         request.extensions_mut().insert(id);
+        request.extensions_mut().insert(self.peer);
         // At error level, so that whatever a quiet filter still lets through says to which request it belongs.
         let span = tracing::error_span!("request", %id);
         let this = self.clone();

@@ -21,6 +21,8 @@ const BUFFER: usize = 512 * KIB as usize;
 /// How long a connection may be idle between requests, or take to send a request's head. Longer than the 60 s that common clients keep
 /// pooled connections, so that it is the client that closes and no request meets a closing door.
 const HEAD_WAIT: Duration = Duration::from_secs(75);
+/// How long a connection may take to agree on its encryption.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long the client may be silent in the middle of a body while we wait for more.
 const BODY_SILENCE: Duration = Duration::from_secs(60);
 /// How long the client may take no byte of an answer while we have some to send.
@@ -56,6 +58,8 @@ pub struct Limits {
     pub buffer: usize,
     /// How long a connection may be idle or take to send a head; then it is closed.
     pub head_wait: Duration,
+    /// How long a TLS handshake may take; then the connection is closed.
+    pub handshake: Duration,
     /// How long a request's body may be silent; then reading it fails with [`super::BodyFault::Slow`].
     pub body_silence: Duration,
     /// How long a client may take nothing of an answer; then the connection is cut.
@@ -76,6 +80,7 @@ impl Limits {
             head: HEAD,
             buffer: BUFFER,
             head_wait: HEAD_WAIT,
+            handshake: HANDSHAKE,
             body_silence: BODY_SILENCE,
             write_stall: WRITE_STALL,
             drain: DRAIN,

@@ -12,9 +12,11 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -23,6 +25,7 @@ use super::drain::Drain;
 use super::exchange::Exchange;
 use super::limits::Limits;
 use super::patience::Patient;
+use super::peer::Peer;
 use super::request_id::DoorId;
 
 /// Connections the kernel may hold ready for us; more are turned away by it.
@@ -104,6 +107,39 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    serve_all(listener, None, service, limits, shutdown).await;
+}
+
+/// As [`serve`], over TLS: who does not agree on its encryption within [`Limits::handshake`] is turned away.
+pub async fn serve_tls<S, B>(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    service: S,
+    limits: Limits,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: fmt::Display + Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    serve_all(listener, Some(tls), service, limits, shutdown).await;
+}
+
+async fn serve_all<S, B>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    service: S,
+    limits: Limits,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: fmt::Display + Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let limits = Arc::new(limits);
     let places = Arc::new(Semaphore::new(limits.connections));
     let load = Arc::new(Semaphore::new(limits.requests));
@@ -121,9 +157,9 @@ pub async fn serve<S, B>(
             limits: Arc::clone(&limits),
             load: Arc::clone(&load),
             door,
-            peer,
+            peer: Peer { address: peer, tls: tls.is_some() },
         };
-        drain.admit(connection(http.clone(), stream, exchange, drain.clone(), place));
+        drain.admit(greet(http.clone(), stream, tls.clone(), exchange, drain.clone(), place));
     }
     // Closed first, so that a load balancer or a successor sees at once that nobody answers here.
     drop(listener);
@@ -172,9 +208,11 @@ fn of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn connection<S, B>(
+/// Prepares a connection, encrypts it if this door does, and serves it.
+async fn greet<S, B>(
     http: http1::Builder,
     stream: TcpStream,
+    tls: Option<TlsAcceptor>,
     exchange: Exchange<S>,
     drain: Drain,
     _place: OwnedSemaphorePermit,
@@ -190,8 +228,30 @@ async fn connection<S, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let io = TokioIo::new(Patient::new(stream, exchange.limits.write_stall));
-    let mut served = pin!(http.serve_connection(io, exchange));
+    let stream = Patient::new(stream, exchange.limits.write_stall);
+    let Some(tls) = tls else { return connection(http, stream, exchange, drain).await };
+    // A connection that has said nothing yet is no request to wait for when the door closes.
+    let agreed = tokio::select! {
+        agreed = timeout(exchange.limits.handshake, tls.accept(stream)) => agreed,
+        () = drain.closing() => return,
+    };
+    match agreed {
+        Ok(Ok(stream)) => connection(http, stream, exchange, drain).await,
+        Ok(Err(error)) => tracing::debug!(%error, "no agreement on encryption"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn connection<I, S, B>(http: http1::Builder, io: I, exchange: Exchange<S>, drain: Drain)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: fmt::Display + Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut served = pin!(http.serve_connection(TokioIo::new(io), exchange));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = drain.closing() => {

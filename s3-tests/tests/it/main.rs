@@ -17,3 +17,4 @@ mod secrecy;
 mod signatures;
 mod ssec;
 mod survival;
+mod tls;
