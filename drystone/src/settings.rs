@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ::gateway::admin::backup::ROOT_KEYS;
 use ::gateway::admin::sigv4::Credentials;
-use ::gateway::config::{Config, Period};
+use ::gateway::config::{Config, Period, StorageClassName};
 use serde::Deserialize;
 use types::GeometryName;
 use zeroize::Zeroizing;
@@ -57,6 +57,9 @@ pub(crate) struct Settings {
     /// How new objects are coded: local, home or wide.
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
+    /// A further storage class and how it codes its objects, such as STANDARD_IA=home; repeatable.
+    #[arg(long, env = "DRYSTONE_STORAGE_CLASS", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
+    storage_class: Vec<(StorageClassName, GeometryName)>,
     /// How long a download may run on after its object was deleted, such as 6h.
     #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
     read_grace: Option<Period>,
@@ -89,6 +92,7 @@ impl Settings {
         set(&mut config.node_lost_after, self.node_lost_after);
         set(&mut config.upkeep_interval, self.upkeep_interval);
         set(&mut config.reconcile_interval, self.reconcile_interval);
+        config.storage_classes.extend(self.storage_class.iter().cloned());
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);
         }
@@ -134,6 +138,14 @@ pub(crate) fn stored_root_keys(data: &Path) -> Result<Credentials, CliError> {
     let keys: RootKeys = toml::from_str(&text)
         .map_err(|_| CliError::Usage(format!("{} holds no keys", path.display())))?;
     Ok(Credentials { access_key: keys.access_key, secret_key: Zeroizing::new(keys.secret_key) })
+}
+
+/// `NAME=GEOMETRY`
+fn storage_class(text: &str) -> Result<(StorageClassName, GeometryName), String> {
+    let (name, geometry) = text.split_once('=').ok_or("write NAME=GEOMETRY")?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let geometry = geometry.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, geometry))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
+use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -160,9 +161,11 @@ impl App {
         let placer = Arc::new(Placer::new(catalog.clone(), Arc::clone(&nodes), Arc::clone(&clock)));
         placer.refresh().await?;
         let pending = Arc::new(Pending::default());
+        let keys = Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring)));
         let writer = Writer {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
+            keys: Arc::clone(&keys),
             nodes: Arc::clone(&nodes),
             placer: Arc::clone(&placer),
             session: Arc::clone(&session),
@@ -170,7 +173,7 @@ impl App {
             pending: Arc::clone(&pending),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
-        let reader = Reader::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&nodes), budget);
+        let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
         let service = s3::service(S3Parts {
             catalog: catalog.clone(),
             writer,
@@ -180,7 +183,11 @@ impl App {
                 region: config.region.clone(),
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
-                classes: Vec::new(),
+                classes: config
+                    .storage_classes
+                    .iter()
+                    .map(|(name, geometry)| (name.as_str().to_owned(), *geometry))
+                    .collect(),
                 post_signature_v2: config.post_signature_v2,
             },
         })?;
@@ -204,7 +211,13 @@ impl App {
             Some((certificate, files)) => {
                 let tls = certificate.acceptor()?;
                 tasks.spawn(certificate.follow(files, stop.clone()));
-                serving.spawn(http::serve_tls(s3_listener, tls, service, Limits::s3(), doors.clone()));
+                serving.spawn(http::serve_tls(
+                    s3_listener,
+                    tls,
+                    service,
+                    Limits::s3(),
+                    doors.clone(),
+                ));
             }
             None => {
                 serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
@@ -213,6 +226,7 @@ impl App {
         let parts = AdminParts {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
+            keys,
             nodes: Arc::clone(&nodes),
             invites: Arc::clone(&inviter) as Arc<dyn Invites>,
             geometry: config.geometry,

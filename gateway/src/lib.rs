@@ -18,6 +18,7 @@ pub mod config;
 pub mod digest;
 pub mod get;
 pub mod http;
+pub mod keys;
 pub mod nodes;
 pub mod operator;
 pub mod put;

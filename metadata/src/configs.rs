@@ -6,7 +6,7 @@ use types::{BucketId, BucketName};
 use crate::buckets::once_decided;
 use crate::commit::check_bucket;
 use crate::records::{Bucket, ConfigKind};
-use crate::schema::{BUCKETS, BUCKET_CONFIGS};
+use crate::schema::{BUCKET_CONFIGS, BUCKETS};
 use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
 

@@ -19,6 +19,7 @@ pub mod fsck;
 pub mod garbage;
 pub mod groups;
 pub mod invariants;
+pub mod kms;
 pub mod listing;
 pub mod locate;
 pub mod migrate;
@@ -45,7 +46,9 @@ pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
-pub use records::{Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow};
+pub use records::{
+    Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,
+};
 
 /// Extents in one page of a manifest at most, so that a row stays well below the engine's value limit.
 pub const EXTENTS_PER_PAGE: usize = 500;

@@ -56,7 +56,12 @@ impl Catalog {
             (None, Some(after)) => all.after_key(&(bucket, after.clone())),
             (None, None) => all,
         };
-        let rows = Rows { table: &OBJECTS, bucket, name: |(_, key)| key.as_str(), hidden: Entry::is_delete_marker };
+        let rows = Rows {
+            table: &OBJECTS,
+            bucket,
+            name: |(_, key)| key.as_str(),
+            hidden: Entry::is_delete_marker,
+        };
         let page = read_page(&snap, rows, query, span).await?;
         Ok(page.map(|((_, key), entry)| (key, entry)))
     }
@@ -81,7 +86,8 @@ impl Catalog {
             (None, Some(after), None) => all.after_prefix(&here.then(after)),
             (None, None, _) => all,
         };
-        let rows = Rows { table: &UPLOADS, bucket, name: |(_, key, _)| key.as_str(), hidden: |_| false };
+        let rows =
+            Rows { table: &UPLOADS, bucket, name: |(_, key, _)| key.as_str(), hidden: |_| false };
         let page = read_page(&snap, rows, query, span).await?;
         let page = page.map(|((_, key, id), upload)| (key, id, upload));
         let last = page

@@ -14,6 +14,7 @@ pub mod backup;
 mod durability;
 mod error;
 mod health;
+mod kms;
 pub mod metrics;
 mod nodes;
 pub mod secrets;
@@ -38,6 +39,7 @@ use types::clock::SharedClock;
 pub use error::ApiError;
 
 use crate::http::{Limits, serve as serve_http};
+use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 
 /// The SigV4 service that admin requests are signed for.
@@ -56,6 +58,8 @@ pub struct AdminParts {
     pub catalog: Catalog,
     /// Seals the secrets of access keys.
     pub keyring: Arc<Keyring>,
+    /// The named keys of SSE-KMS.
+    pub keys: Arc<WrappingKeys>,
     /// Who is online.
     pub nodes: Arc<Nodes>,
     /// Words invites.
@@ -87,6 +91,8 @@ pub fn router(parts: AdminParts) -> Router {
     let signed = Router::new()
         .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/admin/v1/keys", post(accounts::create_key))
+        .route("/admin/v1/kms", get(kms::list).post(kms::create))
+        .route("/admin/v1/kms/{name}/{change}", post(kms::change))
         .route("/admin/v1/nodes", get(nodes::list))
         .route("/admin/v1/nodes/{id}/lost", post(nodes::lost))
         .route("/admin/v1/invites", post(nodes::invite).delete(nodes::revoke))

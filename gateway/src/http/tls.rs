@@ -137,7 +137,11 @@ type FileState = Option<(SystemTime, u64)>;
 
 impl Files {
     fn read(&self) -> Result<Arc<CertifiedKey>, CertificateError> {
-        let pem = |path: &Path, what, source| CertificateError::Pem { path: path.to_owned(), what, source };
+        let pem = |path: &Path, what, source| CertificateError::Pem {
+            path: path.to_owned(),
+            what,
+            source,
+        };
         let text = read(&self.cert)?;
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
             .collect::<Result<_, _>>()
@@ -191,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_certificate_and_another_ones_key_are_refused() {
-        let (one, two) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (one, two) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let (own, other) = (write(one.path(), "a.test"), write(two.path(), "b.test"));
         assert!(Certificate::new(&own).is_ok());
         let mixed = Files { cert: own.cert.clone(), key: other.key };

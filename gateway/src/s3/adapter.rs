@@ -30,9 +30,12 @@ impl Adapter {
     }
 }
 
-/// `name: module(handles) input => output`
+/// `name: module(handles) input => output`; in the second block those that write headers of their own.
 macro_rules! delegate {
-    ($($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+) => {
+    (
+        { $($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+ }
+        { $($name2:ident : $($module2:ident)::+ ($($handle2:ident),+) $input2:ident => $output2:ident;)+ }
+    ) => {
         #[async_trait::async_trait]
         impl S3 for Adapter {
             $(
@@ -40,16 +43,24 @@ macro_rules! delegate {
                     ops::$($module)::+::run($(&self.$handle),+, request).await.map(S3Response::new)
                 }
             )+
+            $(
+                async fn $name2(&self, request: S3Request<dto::$input2>) -> S3Result<S3Response<dto::$output2>> {
+                    ops::$($module2)::+::run($(&self.$handle2),+, request).await
+                }
+            )+
         }
     };
 }
 
-delegate! {
+delegate! {{
     list_buckets: list_buckets(gate, catalog, settings) ListBucketsInput => ListBucketsOutput;
     create_bucket: create_bucket(gate, catalog, settings) CreateBucketInput => CreateBucketOutput;
     head_bucket: head_bucket(gate, settings) HeadBucketInput => HeadBucketOutput;
     get_bucket_location: get_bucket_location(gate, settings) GetBucketLocationInput => GetBucketLocationOutput;
     delete_bucket: delete_bucket(gate, catalog) DeleteBucketInput => DeleteBucketOutput;
+    put_bucket_encryption: put_bucket_encryption(gate, catalog, writer) PutBucketEncryptionInput => PutBucketEncryptionOutput;
+    get_bucket_encryption: get_bucket_encryption(gate, catalog) GetBucketEncryptionInput => GetBucketEncryptionOutput;
+    delete_bucket_encryption: delete_bucket_encryption(gate, catalog) DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
 
     list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
     list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input => ListObjectsV2Output;
@@ -67,6 +78,7 @@ delegate! {
     upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;
     list_parts: multipart::list_parts(gate, catalog) ListPartsInput => ListPartsOutput;
     list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput => ListMultipartUploadsOutput;
-    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
-}
+} {
+    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
+}}

@@ -34,6 +34,7 @@ macro_rules! actions {
 actions! {
     ListAllMyBuckets, CreateBucket, DeleteBucket, ListBucket, GetBucketLocation, ListBucketMultipartUploads,
     GetObject, GetObjectAttributes, PutObject, DeleteObject, AbortMultipartUpload, ListMultipartUploadParts,
+    PutEncryptionConfiguration, GetEncryptionConfiguration,
 }
 
 /// The proof that `caller` may do `A` on `on`. Nothing but [`Gate`] makes one.

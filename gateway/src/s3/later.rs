@@ -15,8 +15,6 @@ pub(super) struct Asked<'a> {
     pub(super) tagging: bool,
     /// Any `x-amz-object-lock-*`.
     pub(super) lock: bool,
-    /// `x-amz-server-side-encryption` or one of its companions (not SSE-C).
-    pub(super) encryption: bool,
 }
 
 /// Reads [`Asked`] off a PUT, copy or Create.
@@ -32,9 +30,6 @@ macro_rules! asked {
             lock: $input.object_lock_legal_hold_status.is_some()
                 || $input.object_lock_mode.is_some()
                 || $input.object_lock_retain_until_date.is_some(),
-            encryption: $input.server_side_encryption.is_some()
-                || $input.ssekms_key_id.is_some()
-                || $input.ssekms_encryption_context.is_some(),
         }
     };
 }
@@ -54,11 +49,6 @@ impl Asked<'_> {
         }
         if self.lock {
             return Err(error::later("Object Lock"));
-        }
-        if self.encryption {
-            return Err(error::later(
-                "Choosing server-side encryption (every object is encrypted; SSE-C is supported)",
-            ));
         }
         Ok(())
     }

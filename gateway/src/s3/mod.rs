@@ -16,6 +16,7 @@ mod checksum;
 mod conditions;
 mod customer;
 mod describe;
+mod encryption;
 mod error;
 mod form;
 mod front;

@@ -30,7 +30,11 @@ async fn a_deleted_bucket_has_no_objects(world: World) {
     for round in 0..40_usize {
         let mut world = world.clone();
         let name = format!("bucket-{round}").parse().expect("a name");
-        let bucket = world.catalog.create_bucket(&name, &account(), NewBucket::plain(Local)).await.expect("made");
+        let bucket = world
+            .catalog
+            .create_bucket(&name, &account(), NewBucket::plain(Local))
+            .await
+            .expect("made");
         world.bucket = (name.clone(), bucket.id);
         let puts = at_once((0..4).map(|number| {
             let world = world.clone();
@@ -272,7 +276,11 @@ async fn aborting_while_its_bucket_is_deleted_is_no_failure(world: World) {
     for round in 0..20 {
         let mut world = world.clone();
         let name = format!("bucket-{round}").parse().expect("a name");
-        let bucket = world.catalog.create_bucket(&name, &account(), NewBucket::plain(Local)).await.expect("made");
+        let bucket = world
+            .catalog
+            .create_bucket(&name, &account(), NewBucket::plain(Local))
+            .await
+            .expect("made");
         world.bucket = (name, bucket.id);
         let mut uploads = Vec::new();
         for number in 0..4 {

@@ -4,6 +4,8 @@
 mod buckets;
 mod checksums;
 mod clients;
+mod encryption;
+mod hard_to_fool;
 mod hostile;
 mod house;
 mod listings;

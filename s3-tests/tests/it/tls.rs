@@ -65,7 +65,8 @@ async fn s3_is_served_over_tls_and_a_new_certificate_needs_no_restart() {
     let cluster = Options::new().flag("--tls-cert", &cert).flag("--tls-key", &key).up().await;
 
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
-        let answer = ask(cluster.s3(), &old.der, &[version], &list(&cluster)).await.expect("an answer");
+        let answer =
+            ask(cluster.s3(), &old.der, &[version], &list(&cluster)).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.contains("x-amz-request-id"), "{answer}");
     }
@@ -83,7 +84,10 @@ async fn s3_is_served_over_tls_and_a_new_certificate_needs_no_restart() {
         assert!(begun.elapsed() < Duration::from_secs(30), "the new certificate is not taken up");
         sleep(Duration::from_millis(200)).await;
     }
-    assert!(ask(cluster.s3(), &old.der, &all, &list(&cluster)).await.is_err(), "the old one is gone");
+    assert!(
+        ask(cluster.s3(), &old.der, &all, &list(&cluster)).await.is_err(),
+        "the old one is gone"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,10 +138,10 @@ struct Counted {
 /// Why a file broke off.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error(transparent)]
-    Form(FormFault),
-    #[error(transparent)]
-    Read(FormError),
+    #[error("the form's file is refused")]
+    Form(#[source] FormFault),
+    #[error("the form broke off")]
+    Read(#[source] FormError),
 }
 
 impl Counted {

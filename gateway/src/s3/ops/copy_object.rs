@@ -9,9 +9,9 @@ use s3s::{S3ErrorCode, S3Request, S3Result};
 
 use super::source::{self, Source};
 use crate::get::Reader;
-use crate::put::{CustomerKey, Incoming, PutError, Target, Writer};
+use crate::put::{Incoming, PutError, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{S3Settings, checksum, conditions, customer, describe, error, later};
+use crate::s3::{S3Settings, checksum, conditions, describe, encryption, error, later};
 
 /// How often a source that is being collected at this moment is looked up anew.
 const ATTEMPTS: usize = 3;
@@ -29,7 +29,9 @@ pub(in crate::s3) async fn run(
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let fields = source::fields!(request.input);
     let source = Source::open(gate, &request, fields).await?;
-    let wish = Wish::read(&allowed, settings, request.input)?;
+    let asked = encryption::asked!(request.input);
+    let encrypted = asked.wish(catalog, &writer.keys, allowed.id()).await?;
+    let wish = Wish::read(&allowed, settings, encrypted, request.input)?;
 
     let (entry, from) = copy(catalog, writer, reader, &source, &allowed, &wish).await?;
     respond(catalog, &allowed, &wish, &entry, &from).await
@@ -40,7 +42,7 @@ struct Wish {
     /// The target but for what it may take over from the source.
     key: types::ObjectKey,
     class: (Option<String>, types::GeometryName),
-    customer: Option<CustomerKey>,
+    encrypted: encryption::Wish,
     preconditions: metadata::Preconditions,
     /// New headers and metadata; `None` takes the source's over.
     replace: Option<Detail>,
@@ -52,6 +54,7 @@ impl Wish {
     fn read(
         allowed: &Authorized<PutObject>,
         settings: &S3Settings,
+        encrypted: encryption::Wish,
         mut input: CopyObjectInput,
     ) -> S3Result<Self> {
         later::asked!(input).refuse()?;
@@ -74,11 +77,6 @@ impl Wish {
                 ));
             }
         };
-        let customer = customer::key(
-            input.sse_customer_algorithm.as_deref(),
-            input.sse_customer_key.take(),
-            input.sse_customer_key_md5.as_deref(),
-        )?;
         let redirect = input.website_redirect_location.clone();
         let replace = if replace {
             let headers = describe::keep(describe::content_headers!(input));
@@ -93,7 +91,7 @@ impl Wish {
         Ok(Self {
             key: describe::key(&input.key)?,
             class: describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?,
-            customer,
+            encrypted,
             preconditions: conditions::of_write(
                 input.if_match.as_ref(),
                 input.if_none_match.as_ref(),
@@ -113,14 +111,14 @@ impl Wish {
             || self.redirect.is_some()
             || self.checksum.is_some()
             || self.class.0 != from.entry.class
-            || self.customer.is_some()
-            || customer::encryption(self.customer.as_ref()) != from.detail.encryption
+            || self.encrypted.customer.is_some()
+            || self.encrypted.encryption != from.detail.encryption
     }
 
     fn target(&self, allowed: &Authorized<PutObject>, from: &Located) -> Target {
         let mut detail = self.replace.clone().unwrap_or_else(|| from.detail.clone());
         detail.checksums.clone_from(&from.detail.checksums);
-        detail.encryption = customer::encryption(self.customer.as_ref());
+        detail.encryption = self.encrypted.encryption.clone();
         // A redirect is never taken over.
         detail.headers.website_redirect.clone_from(&self.redirect);
         Target {
@@ -130,7 +128,7 @@ impl Wish {
             class: self.class.0.clone(),
             owner: allowed.writer(),
             detail,
-            customer: self.customer.clone(),
+            customer: self.encrypted.customer.clone(),
             preconditions: self.preconditions.clone(),
         }
     }
@@ -232,12 +230,12 @@ async fn respond(
         // Replaced meanwhile; the source's checksum is the copy's.
         checksum::show!(result, &from.detail.checksums);
     }
-    let (sse_customer_algorithm, sse_customer_key_md5) =
-        customer::echo(&customer::encryption(wish.customer.as_ref()));
-    Ok(CopyObjectOutput {
+    let encryption = &wish.encrypted.encryption;
+    let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
+        ssekms_encryption_context: encryption::context(encryption),
         ..CopyObjectOutput::default()
-    })
+    };
+    encryption::show!(output, encryption);
+    Ok(output)
 }

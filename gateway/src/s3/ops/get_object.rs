@@ -9,7 +9,7 @@ use super::found::{self, Asked};
 use crate::get::Reader;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{body, customer, error};
+use crate::s3::{body, customer, encryption, error};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -20,6 +20,7 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let allowed: Authorized<GetObject> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    encryption::refuse_on_read(&request.headers)?;
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),

@@ -7,7 +7,7 @@ use s3s::{S3Request, S3Result};
 use super::found::{self, Asked};
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::customer;
+use crate::s3::{customer, encryption};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -17,6 +17,7 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let allowed: Authorized<GetObject> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    encryption::refuse_on_read(&request.headers)?;
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),

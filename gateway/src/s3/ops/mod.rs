@@ -3,8 +3,10 @@
 pub(super) mod copy_object;
 pub(super) mod create_bucket;
 pub(super) mod delete_bucket;
+pub(super) mod delete_bucket_encryption;
 pub(super) mod delete_object;
 pub(super) mod delete_objects;
+pub(super) mod get_bucket_encryption;
 pub(super) mod get_bucket_location;
 pub(super) mod get_object;
 pub(super) mod get_object_attributes;
@@ -14,6 +16,7 @@ pub(super) mod list_buckets;
 pub(super) mod list_objects;
 pub(super) mod list_objects_v2;
 pub(super) mod multipart;
+pub(super) mod put_bucket_encryption;
 pub(super) mod put_object;
 
 mod found;

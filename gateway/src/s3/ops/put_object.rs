@@ -9,8 +9,9 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
+use crate::s3::encryption::{self, Wish};
 use crate::s3::form::Slack;
-use crate::s3::{S3Settings, body, conditions, customer, describe, error, later};
+use crate::s3::{S3Settings, body, conditions, describe, error, later};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -26,7 +27,10 @@ pub(in crate::s3) async fn run(
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
-    let target = target(&allowed, settings, &mut input)?;
+    later::asked!(input).refuse()?;
+    let asked = encryption::asked!(input);
+    let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
+    let target = target(&allowed, settings, wish, &mut input)?;
     if target.preconditions != metadata::Preconditions::default() {
         // The commit decides; this only spares the client the upload.
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
@@ -45,14 +49,13 @@ pub(in crate::s3) async fn run(
     };
     let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
 
-    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&encryption);
     let mut output = PutObjectOutput {
         e_tag: Some(describe::etag(&entry.etag)),
         checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
+        ssekms_encryption_context: encryption::context(&encryption),
         ..PutObjectOutput::default()
     };
+    encryption::show!(output, &encryption);
     checksum::show!(output, claims.held().iter());
     Ok(output)
 }
@@ -74,17 +77,12 @@ pub(super) fn length(header: Option<i64>, body: Option<&s3s::dto::StreamingBlob>
 fn target(
     allowed: &Authorized<PutObject>,
     settings: &S3Settings,
+    wish: Wish,
     input: &mut PutObjectInput,
 ) -> S3Result<Target> {
-    later::asked!(input).refuse()?;
     if input.write_offset_bytes.is_some() {
         return Err(error::later("Appending to an object"));
     }
-    let customer = customer::key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.take(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
     let (class, geometry) =
         describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Target {
@@ -97,9 +95,9 @@ fn target(
             headers: describe::keep(describe::content_headers!(input)),
             user: describe::user_metadata(input.metadata.take())?,
             checksums: Vec::new(),
-            encryption: customer::encryption(customer.as_ref()),
+            encryption: wish.encryption,
         },
-        customer,
+        customer: wish.customer,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
     })
 }

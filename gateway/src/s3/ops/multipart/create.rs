@@ -8,7 +8,8 @@ use types::Timestamp;
 
 use crate::put::Writer;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{S3Settings, checksum, customer, describe, error, later};
+use crate::s3::encryption::{self, Wish};
+use crate::s3::{S3Settings, checksum, describe, error, later};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -22,10 +23,12 @@ pub(in crate::s3) async fn run(
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let mut input = request.input;
     let key = describe::key(&input.key)?;
-    let upload = upload(&allowed, settings, writer.clock.now(), &mut input)?;
+    later::asked!(input).refuse()?;
+    let asked = encryption::asked!(input);
+    let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
+    let upload = upload(&allowed, settings, writer.clock.now(), wish, &mut input)?;
     let id = catalog.create_upload(&allowed.at(), &key, &upload).await.map_err(error::catalog)?;
 
-    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
     let kind = |full| {
         ChecksumType::from_static(if full {
             ChecksumType::FULL_OBJECT
@@ -33,32 +36,28 @@ pub(in crate::s3) async fn run(
             ChecksumType::COMPOSITE
         })
     };
-    Ok(CreateMultipartUploadOutput {
+    let mut output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         checksum_algorithm: upload
             .checksum
             .map(|(algorithm, _)| dto::ChecksumAlgorithm::from_static(checksum::name(algorithm))),
         checksum_type: upload.checksum.map(|(_, full)| kind(full)),
         key: Some(input.key),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
+        ssekms_encryption_context: encryption::context(&upload.detail.encryption),
         upload_id: Some(id.to_string()),
         ..CreateMultipartUploadOutput::default()
-    })
+    };
+    encryption::show!(output, &upload.detail.encryption);
+    Ok(output)
 }
 
 fn upload(
     allowed: &Authorized<PutObject>,
     settings: &S3Settings,
     initiated: Timestamp,
+    wish: Wish,
     input: &mut CreateMultipartUploadInput,
 ) -> S3Result<Upload> {
-    later::asked!(input).refuse()?;
-    let customer = customer::key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.take(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
     let (class, geometry) =
         describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Upload {
@@ -70,7 +69,7 @@ fn upload(
             headers: describe::keep(describe::content_headers!(input)),
             user: describe::user_metadata(input.metadata.take())?,
             checksums: Vec::new(),
-            encryption: customer::encryption(customer.as_ref()),
+            encryption: wish.encryption,
         },
         checksum: checksum::announced(
             input.checksum_algorithm.as_ref(),
