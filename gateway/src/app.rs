@@ -154,6 +154,7 @@ impl App {
         let engine: Arc<dyn Kv> =
             Arc::new(Rocks::open(data.join(admin::backup::CATALOG), options).await?);
         let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), config.read_grace.0);
+        catalog.migrate().await?;
         let cluster = ClusterId(catalog.cluster_id().await?);
         end_old_sessions(&catalog).await?;
         catalog.unmark_buckets().await?;

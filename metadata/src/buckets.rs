@@ -3,9 +3,38 @@
 use kv::KeyPrefix;
 use types::{AccountId, BucketId, BucketName, GeometryName};
 
-use crate::records::{Bucket, BucketState};
-use crate::schema::{BUCKETS, BUCKETS_OF, OBJECTS, UPLOADS};
+use crate::records::{Acl, Bucket, BucketLock, BucketState, Ownership, Versioning};
+use crate::schema::{BUCKETS, BUCKETS_OF, OBJECTS, UPLOADS, VERSIONS};
 use crate::{Catalog, CatalogError};
+
+/// What a new bucket is like.
+#[derive(Clone, Debug)]
+pub struct NewBucket {
+    /// The geometry of its `STANDARD` storage class.
+    pub geometry: GeometryName,
+    /// Whether it keeps older versions.
+    pub versioning: Versioning,
+    /// Object lock, if it is enabled.
+    pub lock: Option<BucketLock>,
+    /// Who owns what others write.
+    pub ownership: Ownership,
+    /// Who may do what beside the owner.
+    pub acl: Acl,
+}
+
+impl NewBucket {
+    /// A private bucket without versions, whose owner owns everything in it.
+    #[must_use]
+    pub fn plain(geometry: GeometryName) -> Self {
+        Self {
+            geometry,
+            versioning: Versioning::default(),
+            lock: None,
+            ownership: Ownership::default(),
+            acl: Acl::default(),
+        }
+    }
+}
 
 impl Catalog {
     /// Makes a bucket.
@@ -16,14 +45,18 @@ impl Catalog {
         &self,
         name: &BucketName,
         owner: &AccountId,
-        geometry: GeometryName,
+        new: NewBucket,
     ) -> Result<Bucket, CatalogError> {
         let bucket = Bucket {
             id: BucketId::random(),
             owner: owner.clone(),
             created: self.now(),
-            geometry,
+            geometry: new.geometry,
             state: BucketState::Open,
+            versioning: new.versioning,
+            lock: new.lock,
+            ownership: new.ownership,
+            acl: new.acl,
         };
         let bucket = &bucket;
         kv::transact(&*self.kv, |tx| async move {
@@ -68,6 +101,34 @@ impl Catalog {
             }
         }
         Ok(found)
+    }
+
+    /// Changes the row of a bucket: every commit that began before and has not ended sees the change or is repeated. `change` may run
+    /// several times; the bucket as it is afterwards.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketBusy`]; what `change` refuses.
+    pub async fn change_bucket(
+        &self,
+        (name, id): &(BucketName, BucketId),
+        change: impl Fn(&mut Bucket) -> Result<(), CatalogError> + Send + Sync,
+    ) -> Result<Bucket, CatalogError> {
+        let change = &change;
+        once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                let mut bucket = match BUCKETS.get_for_update(&tx, name).await? {
+                    Some(bucket) if bucket.id == *id => bucket,
+                    _ => return Err(CatalogError::NoSuchBucket(name.clone())),
+                };
+                if bucket.state == BucketState::Deleting {
+                    return Err(CatalogError::BucketBusy(name.clone()));
+                }
+                change(&mut bucket)?;
+                BUCKETS.put(&tx, name, &bucket);
+                Ok(bucket)
+            })
+        })
+        .await
     }
 
     /// Deletes an empty bucket.
@@ -118,7 +179,7 @@ impl Catalog {
                 {
                     BUCKETS.delete(&tx, name);
                     BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
-                    Ok(())
+                    self.forget_configs(&tx, bucket.id).await
                 }
                 _ => Err(CatalogError::NoSuchBucket(name.clone())),
             }
@@ -159,7 +220,9 @@ impl Catalog {
 
     async fn bucket_has_objects(&self, id: BucketId) -> Result<bool, CatalogError> {
         let snap = self.kv.snapshot().await?;
-        Ok(!OBJECTS.scan(&snap, KeyPrefix::of(&id), 1).await?.is_empty())
+        let here = KeyPrefix::of(&id);
+        Ok(!OBJECTS.scan(&snap, here.clone(), 1).await?.is_empty()
+            || !VERSIONS.scan(&snap, here, 1).await?.is_empty())
     }
 
     async fn mark_bucket(

@@ -4,17 +4,18 @@ use kv::{KeyPrefix, Tx};
 use seal::wrap::WrappedKey;
 use types::{
     AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, SessionId, StreamId,
-    Timestamp, VersionId,
+    Timestamp,
 };
 
 use crate::buckets::once_decided;
 use crate::garbage::Release;
 use crate::records::{
-    Body, BucketState, ChecksumAlgorithm, ChecksumKind, Detail, Entry, Etag, Extent, SegmentRow,
-    StreamRow, StreamState,
+    Body, Bucket, BucketState, ChecksumAlgorithm, ChecksumKind, Detail, Entry, Etag, Extent,
+    SegmentRow, StreamRow, StreamState,
 };
 use crate::rows::{write_extents, write_stream};
 use crate::schema::{BUCKETS, DETAILS, INLINE, OBJECTS, WRAPS};
+use crate::versions::new_version;
 use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE};
 
 /// A new version of a key, ready to be made visible.
@@ -94,6 +95,8 @@ pub struct Preconditions {
     pub size: Option<u64>,
     /// `x-amz-if-match-last-modified-time` (DELETE), compared by the second.
     pub modified: Option<Timestamp>,
+    /// The very version that was seen before (upkeep, which looks first and acts later).
+    pub manifest: Option<ManifestId>,
 }
 
 /// The value of an `If-Match` or `If-None-Match` header.
@@ -120,21 +123,36 @@ impl Condition {
 }
 
 impl Preconditions {
-    /// Whether a write may replace `present`.
+    /// Whether a write may replace `present`. A delete marker counts as nothing.
     ///
     /// # Errors
     /// [`CatalogError::NoSuchKey`] if a condition needs an object and there is none, [`CatalogError::PreconditionFailed`] otherwise.
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>)
     pub fn check(&self, present: Option<&Entry>) -> Result<(), CatalogError> {
-        let needs_object =
-            self.if_match.is_some() || self.size.is_some() || self.modified.is_some();
+        self.check_delete(present.filter(|entry| !entry.is_delete_marker()))
+    }
+
+    /// Whether a deletion may go on. A delete marker is something here: it has no entity tag, and no bytes.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn check_delete(&self, present: Option<&Entry>) -> Result<(), CatalogError> {
+        let needs_object = self.if_match.is_some()
+            || self.size.is_some()
+            || self.modified.is_some()
+            || self.manifest.is_some();
         let Some(entry) = present else {
             return if needs_object { Err(CatalogError::NoSuchKey) } else { Ok(()) };
         };
-        let fine = self.if_match.as_ref().is_none_or(|tags| tags.matches(&entry.etag))
-            && !self.if_none_match.as_ref().is_some_and(|tags| tags.matches(&entry.etag))
+        let matches = |tags: &Condition| match entry.body {
+            Body::DeleteMarker => *tags == Condition::Any,
+            Body::Inline | Body::Extents { .. } => tags.matches(&entry.etag),
+        };
+        let fine = self.if_match.as_ref().is_none_or(matches)
+            && !self.if_none_match.as_ref().is_some_and(matches)
             && self.size.is_none_or(|size| size == entry.size)
-            && self.modified.is_none_or(|time| time.seconds() == entry.modified.seconds());
+            && self.modified.is_none_or(|time| time.seconds() == entry.modified.seconds())
+            && self.manifest.is_none_or(|manifest| manifest == entry.manifest);
         if fine { Ok(()) } else { Err(CatalogError::PreconditionFailed) }
     }
 }
@@ -144,7 +162,8 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError::NoSuchBucket`] or [`CatalogError::BucketBusy`] if the bucket went away meanwhile; [`CatalogError::PreconditionFailed`],
-    /// [`CatalogError::NoSuchKey`]; [`CatalogError::SessionEnded`]; [`CatalogError::StreamDying`] if a shared stream is being collected.
+    /// [`CatalogError::NoSuchKey`]; [`CatalogError::NotLockable`]; [`CatalogError::SessionEnded`]; [`CatalogError::StreamDying`] if a
+    /// shared stream is being collected.
     pub async fn commit_object(
         &self,
         session: SessionId,
@@ -179,10 +198,12 @@ impl Catalog {
         new: &NewObject,
         staged: bool,
     ) -> Result<(Entry, Option<Entry>), CatalogError> {
-        check_bucket(tx, &new.bucket).await?;
+        let bucket = check_bucket(tx, &new.bucket).await?;
         let at = (new.bucket.1, new.key.clone());
         let present = OBJECTS.get_for_update(tx, &at).await?;
         new.preconditions.check(present.as_ref())?;
+        let modified = self.after(present.as_ref());
+        let detail = self.locked_by_default(&bucket, new.detail.clone())?;
         let body = match &new.body {
             NewBody::Inline(inline) => {
                 INLINE.put(tx, &new.manifest, inline);
@@ -195,52 +216,22 @@ impl Catalog {
                 write_extents(tx, new.manifest, extents, streams, staged).await?
             }
         };
-        DETAILS.put(tx, &new.manifest, &new.detail);
+        DETAILS.put(tx, &new.manifest, &detail);
         let entry = Entry {
-            version: VersionId::random(),
+            version: new_version(&bucket, modified),
             manifest: new.manifest,
-            modified: self.after(present.as_ref()),
+            modified,
             size: new.size,
             etag: new.etag,
             geometry: new.geometry,
             class: new.class.clone(),
             owner: new.owner.clone(),
-            checksum: listed_checksum(&new.detail),
+            checksum: listed_checksum(&detail),
             body,
         };
-        if let Some(replaced) = &present {
-            self.release(tx, replaced).await?;
-        }
+        let replaced = self.supersede(tx, &bucket, &at, present).await?;
         OBJECTS.put(tx, &at, &entry);
-        Ok((entry, present))
-    }
-
-    /// Deletes the current version of a key; what was deleted, if anything was there.
-    ///
-    /// # Errors
-    /// [`CatalogError::NoSuchBucket`], [`CatalogError::PreconditionFailed`], [`CatalogError::NoSuchKey`] (only if a condition needs an object).
-    pub async fn delete_object(
-        &self,
-        bucket: &(BucketName, BucketId),
-        key: &ObjectKey,
-        preconditions: &Preconditions,
-    ) -> Result<Option<Entry>, CatalogError> {
-        let at = &(bucket.1, key.clone());
-        let deleted = once_decided(|| {
-            kv::transact(&*self.kv, |tx| async move {
-                check_bucket(&tx, bucket).await?;
-                let present = OBJECTS.get_for_update(&tx, at).await?;
-                preconditions.check(present.as_ref())?;
-                if let Some(entry) = &present {
-                    OBJECTS.delete(&tx, at);
-                    self.release(&tx, entry).await?;
-                }
-                Ok::<_, CatalogError>(present)
-            })
-        })
-        .await?;
-        self.forget_wraps(deleted.as_ref()).await;
-        Ok(deleted)
+        Ok((entry, replaced))
     }
 
     /// Commits rows of a long stream on the way, before its end is known. Nothing refers to them yet.
@@ -276,6 +267,7 @@ impl Catalog {
             Body::Extents { pages } => {
                 self.put_release(tx, entry.manifest, &Release::Version { pages });
             }
+            Body::DeleteMarker => {}
         }
         Ok(())
     }
@@ -314,17 +306,17 @@ async fn drop_wraps(tx: &Tx, manifest: ManifestId) -> Result<usize, CatalogError
     Ok(wraps.len())
 }
 
-/// The bucket must still be the one the request began with, and stay open until the commit.
+/// The bucket must still be the one the request began with, and stay as it is now until the commit.
 pub(crate) async fn check_bucket(
     tx: &Tx,
     (name, id): &(BucketName, BucketId),
-) -> Result<(), CatalogError> {
+) -> Result<Bucket, CatalogError> {
     match BUCKETS.get_shared(tx, name).await? {
         Some(bucket) if bucket.id != *id => Err(CatalogError::NoSuchBucket(name.clone())),
         Some(bucket) if bucket.state == BucketState::Deleting => {
             Err(CatalogError::BucketBusy(name.clone()))
         }
-        Some(_) => Ok(()),
+        Some(bucket) => Ok(bucket),
         None => Err(CatalogError::NoSuchBucket(name.clone())),
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong in the catalog, by whose fault.
 
 use kv::KvError;
-use types::{BucketName, StreamId};
+use types::{BucketName, StreamId, Timestamp, VersionId};
 
 /// A refusal or failure of the catalog. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,25 @@ pub enum CatalogError {
     /// No such object.
     #[error("no such key")]
     NoSuchKey,
+    /// The key is there, but not this version of it.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The version only says that the key was deleted.
+    #[error("the version is a delete marker")]
+    DeleteMarker {
+        /// Its id.
+        version: VersionId,
+        /// When it was made.
+        modified: Timestamp,
+        /// Whether it was asked for by its id, and not as what the key is now.
+        named: bool,
+    },
+    /// Object lock keeps the version, or the lock itself, as it is.
+    #[error("object lock protects the version")]
+    Locked,
+    /// A lock was asked for in a bucket that has no object lock.
+    #[error("the bucket has no object lock")]
+    NotLockable,
     /// No such multipart upload.
     #[error("no such upload")]
     NoSuchUpload,
@@ -48,6 +67,14 @@ pub enum CatalogError {
     /// The invite is unknown, used, expired or revoked.
     #[error("the invite is {0}")]
     Invite(&'static str),
+    /// Something is larger than a row may be.
+    #[error("the {what} is larger than {max} bytes")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// What it may have.
+        max: usize,
+    },
     /// Rows contradict each other.
     #[error("the catalog contradicts itself: {0}")]
     Corrupt(String),

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kv::{KeyCodec, Snap, Span, Table};
+use kv::{Inverted, KeyCodec, Snap, Span, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use types::{BucketId, ManifestId, NodeId, SegmentId, StreamId};
+use types::{BucketId, ManifestId, NodeId, ObjectKey, SegmentId, StreamId, VersionId};
 
 use crate::invariants::Invariant;
 use crate::records::{
     Body, Entry, Part, PlacementGroup, SegmentRow, SessionState, StreamRow, StreamState,
 };
 use crate::schema::{
-    BUCKETS, BUCKETS_OF, CHECKS, DEGRADED, DETAILS, EXTENTS, GROUPS, GROUPS_OF_NODE, INLINE,
-    OBJECTS, PARTS, REFERENCES, RELEASES, SEGMENTS, SEGMENTS_OF_GROUP, SESSIONS, STREAMS,
-    UNFINISHED, UPLOADS, WRAPS,
+    BUCKET_CONFIGS, BUCKETS, BUCKETS_OF, CHECKS, DEGRADED, DETAILS, EXTENTS, GROUPS,
+    GROUPS_OF_NODE, INLINE, NULLS, OBJECTS, PARTS, REFERENCES, RELEASES, SEGMENTS,
+    SEGMENTS_OF_GROUP, SESSIONS, STREAMS, UNFINISHED, UPLOADS, VERSIONS, WRAPS,
 };
 use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
@@ -25,7 +25,7 @@ const PAGE: usize = 500;
 /// What a check found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Objects looked at.
+    /// Versions of objects looked at, delete markers among them.
     pub objects: u64,
     /// Streams looked at.
     pub streams: u64,
@@ -42,6 +42,7 @@ pub struct Report {
 enum Owner {
     Inline,
     Extents { pages: u32 },
+    DeleteMarker,
     Upload,
 }
 
@@ -92,6 +93,7 @@ impl Catalog {
         check.report.streams = check.streams.len() as u64;
         check.buckets().await?;
         check.objects().await?;
+        check.versions().await?;
         check.uploads().await?;
         check.references();
         check.streams().await?;
@@ -122,6 +124,10 @@ impl Check {
             self.broken(9, format!("bucket {name} and the list of {owner} disagree"));
         }
         self.buckets = buckets.into_values().map(|bucket| bucket.id).collect();
+        for (bucket, kind, name) in keys(&self.snap, &BUCKET_CONFIGS).await? {
+            let known = self.buckets.contains(&bucket);
+            self.expect(known, 9, || format!("{kind:?} {name} of {bucket} has no bucket"));
+        }
         Ok(())
     }
 
@@ -130,15 +136,60 @@ impl Check {
         let mut walk = Walk::new(&OBJECTS, &snap, Span::all(), PAGE);
         while let Some(page) = walk.next().await? {
             for ((bucket, key), entry) in page {
-                self.report.objects += 1;
-                let name = format!("object {bucket}/{key}");
-                self.expect(self.buckets.contains(&bucket), 9, || format!("{name} has no bucket"));
-                let detail = DETAILS.get(&snap, &entry.manifest).await?;
-                self.expect(detail.is_some(), 1, || format!("{name} has no detail"));
-                self.body(&name, &entry).await?;
+                self.version(bucket, &key, &entry).await?;
             }
         }
         Ok(())
+    }
+
+    /// Versions that are not current. Each needs a current one above it.
+    async fn versions(&mut self) -> Result<(), CatalogError> {
+        let snap = self.snap.clone();
+        let mut walk = Walk::new(&VERSIONS, &snap, Span::all(), PAGE);
+        while let Some(page) = walk.next().await? {
+            for ((bucket, key, Inverted(time)), entry) in page {
+                let name = format!("version {} of {bucket}/{key}", entry.version);
+                self.expect(time == entry.modified.0, 11, || format!("{name} is out of order"));
+                let at = (bucket, key);
+                let current = OBJECTS.get(&snap, &at).await?;
+                let above = current.is_some_and(|current| current.modified > entry.modified);
+                self.expect(above, 11, || format!("{name} is not older than a current one"));
+                if entry.version == VersionId::NULL {
+                    let listed = NULLS.get(&snap, &at).await? == Some(entry.modified);
+                    self.expect(listed, 12, || format!("{name} is not found by its name"));
+                }
+                self.version(bucket, &at.1, &entry).await?;
+            }
+        }
+        self.nulls().await
+    }
+
+    /// Each row that leads to a version `null` finds one.
+    async fn nulls(&mut self) -> Result<(), CatalogError> {
+        for ((bucket, key), time) in rows(&self.snap, &NULLS).await? {
+            let at = (bucket, key, Inverted(time.0));
+            let found = VERSIONS.get(&self.snap, &at).await?;
+            let null = found.is_some_and(|entry| entry.version == VersionId::NULL);
+            self.expect(null, 12, || format!("{}/{} has no version null", at.0, at.1));
+        }
+        Ok(())
+    }
+
+    async fn version(
+        &mut self,
+        bucket: BucketId,
+        key: &ObjectKey,
+        entry: &Entry,
+    ) -> Result<(), CatalogError> {
+        self.report.objects += 1;
+        let name = format!("object {bucket}/{key}");
+        self.expect(self.buckets.contains(&bucket), 9, || format!("{name} has no bucket"));
+        let told = entry.version.time().is_none_or(|time| time == entry.modified);
+        self.expect(told, 11, || format!("{name} has an id of another time than its own"));
+        let detail = DETAILS.get(&self.snap, &entry.manifest).await?;
+        let fine = detail.is_some() != entry.is_delete_marker();
+        self.expect(fine, 1, || format!("{name} has no detail, or a delete marker has one"));
+        self.body(&name, entry).await
     }
 
     async fn body(&mut self, name: &str, entry: &Entry) -> Result<(), CatalogError> {
@@ -146,11 +197,14 @@ impl Check {
         let owner = match entry.body {
             Body::Inline => Owner::Inline,
             Body::Extents { pages } => Owner::Extents { pages },
+            Body::DeleteMarker => Owner::DeleteMarker,
         };
         let shared = self.owners.insert(manifest, owner);
         self.expect(shared.is_none(), 10, || format!("{name} shares its manifest"));
-        let Body::Extents { pages } = entry.body else {
-            return self.inline(name, manifest).await;
+        let pages = match entry.body {
+            Body::Inline => return self.inline(name, manifest).await,
+            Body::Extents { pages } => pages,
+            Body::DeleteMarker => return Ok(()),
         };
         let mut size = 0_u64;
         for number in 0..pages {

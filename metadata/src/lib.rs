@@ -12,14 +12,19 @@
 pub mod accounts;
 pub mod buckets;
 pub mod commit;
+pub mod configs;
+pub mod delete;
+pub mod details;
 pub mod drops;
 pub mod error;
 pub mod fsck;
 pub mod garbage;
 pub mod groups;
 pub mod invariants;
+pub mod list_versions;
 pub mod listing;
 pub mod locate;
+pub mod migrate;
 pub mod nodes;
 pub mod records;
 mod rows;
@@ -28,6 +33,7 @@ pub mod sessions;
 mod stage;
 pub mod streams;
 pub mod uploads;
+pub mod versions;
 mod walk;
 
 use std::sync::Arc;
@@ -38,11 +44,15 @@ use serde::de::DeserializeOwned;
 use types::Timestamp;
 use types::clock::SharedClock;
 
+pub use buckets::NewBucket;
 pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
+pub use delete::{Delete, Deleted};
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
-pub use records::{Body, Bucket, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow};
+pub use records::{
+    Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,
+};
 
 /// Extents in one page of a manifest at most, so that a row stays well below the engine's value limit.
 pub const EXTENTS_PER_PAGE: usize = 500;

@@ -56,7 +56,13 @@ impl Catalog {
             (None, Some(after)) => all.after_key(&(bucket, after.clone())),
             (None, None) => all,
         };
-        let page = read_page(&snap, &OBJECTS, bucket, query, span, |(_, key)| key.as_str()).await?;
+        let rows = Rows {
+            table: &OBJECTS,
+            bucket,
+            name: |(_, key)| key.as_str(),
+            hidden: Entry::is_delete_marker,
+        };
+        let page = read_page(&snap, rows, query, span).await?;
         Ok(page.map(|((_, key), entry)| (key, entry)))
     }
 
@@ -80,8 +86,9 @@ impl Catalog {
             (None, Some(after), None) => all.after_prefix(&here.then(after)),
             (None, None, _) => all,
         };
-        let page =
-            read_page(&snap, &UPLOADS, bucket, query, span, |(_, key, _)| key.as_str()).await?;
+        let rows =
+            Rows { table: &UPLOADS, bucket, name: |(_, key, _)| key.as_str(), hidden: |_| false };
+        let page = read_page(&snap, rows, query, span).await?;
         let page = page.map(|((_, key, id), upload)| (key, id, upload));
         let last = page
             .items
@@ -92,29 +99,42 @@ impl Catalog {
     }
 }
 
-/// Reads a page of the rows of `span`, which are all in `bucket`.
+/// What a listing goes through: the rows of a table that are all in one bucket.
+struct Rows<'a, K, V> {
+    table: &'a Table<K, V>,
+    bucket: BucketId,
+    /// The object key of a row.
+    name: fn(&K) -> &str,
+    /// Whether a row is passed over.
+    hidden: fn(&V) -> bool,
+}
+
+/// Reads a page of the rows of `span`.
 async fn read_page<K, V>(
     snap: &Snap,
-    table: &Table<K, V>,
-    bucket: BucketId,
+    rows: Rows<'_, K, V>,
     query: &ListQuery,
     mut span: Span,
-    name: impl Fn(&K) -> &str,
 ) -> Result<ListPage<(K, V)>, CatalogError>
 where
     K: KeyCodec,
     V: Serialize + DeserializeOwned,
 {
+    let Rows { table, bucket, name, hidden } = rows;
     let mut roller = Roller::new(query);
     if query.limit == 0 {
         return Ok(roller.page);
     }
     let mut want = query.limit.saturating_add(1).clamp(BATCH_MIN, BATCH_MAX);
     loop {
-        let rows = table.scan(snap, span.clone(), want).await?;
-        let (read, before) = (rows.len(), roller.used());
+        let batch = table.scan(snap, span.clone(), want).await?;
+        let (read, before) = (batch.len(), roller.used());
         let mut next = None;
-        for (key, value) in rows {
+        for (key, value) in batch {
+            if hidden(&value) {
+                next = Some(span.clone().after_key(&key));
+                continue;
+            }
             let taken = roller.take(name(&key));
             next = Some(match &taken {
                 Taken::Full => return Ok(roller.page),
@@ -139,7 +159,7 @@ where
 }
 
 /// The prefix into which `query.after` is rolled up, if it is: every key of it is then before the page.
-fn rolled_up_after(query: &ListQuery) -> Option<String> {
+pub(crate) fn rolled_up_after(query: &ListQuery) -> Option<String> {
     prefix_of(query, query.after.as_deref()?).map(str::to_owned)
 }
 
@@ -152,15 +172,15 @@ fn prefix_of<'a>(query: &ListQuery, key: &'a str) -> Option<&'a str> {
 }
 
 /// Rolls keys up into prefixes and counts them against the limit.
-struct Roller<'a, T> {
+pub(crate) struct Roller<'a, T> {
     query: &'a ListQuery,
-    page: ListPage<T>,
+    pub(crate) page: ListPage<T>,
     /// The key or prefix that was taken last.
     last: Option<String>,
 }
 
 /// What became of a key.
-enum Taken {
+pub(crate) enum Taken {
     /// It is an item of the page.
     Item,
     /// It is rolled up into this prefix, the page's last.
@@ -170,7 +190,7 @@ enum Taken {
 }
 
 impl<'a, T> Roller<'a, T> {
-    fn new(query: &'a ListQuery) -> Self {
+    pub(crate) fn new(query: &'a ListQuery) -> Self {
         let page = ListPage { items: Vec::new(), prefixes: Vec::new(), next: None };
         Self { query, page, last: None }
     }
@@ -179,7 +199,7 @@ impl<'a, T> Roller<'a, T> {
         self.page.items.len() + self.page.prefixes.len()
     }
 
-    fn take(&mut self, key: &str) -> Taken {
+    pub(crate) fn take(&mut self, key: &str) -> Taken {
         let prefix = prefix_of(self.query, key);
         if let Some(prefix) = prefix
             && self.page.prefixes.last().is_some_and(|last| last == prefix)

@@ -3,11 +3,12 @@
 
 use kv::Snap;
 use seal::wrap::WrappedKey;
-use types::{BucketId, ObjectKey, StreamId};
+use types::{BucketId, ObjectKey, StreamId, VersionId};
 
 use crate::commit::Inline;
 use crate::records::{Body, Detail, Entry, Extent};
 use crate::schema::{DETAILS, EXTENTS, INLINE, OBJECTS, WRAPS};
+use crate::versions::pick;
 use crate::{Catalog, CatalogError};
 
 /// An object as one snapshot saw it.
@@ -31,14 +32,33 @@ impl Catalog {
     /// The current version of a key.
     ///
     /// # Errors
-    /// [`CatalogError::NoSuchKey`].
+    /// [`CatalogError::NoSuchKey`]; [`CatalogError::DeleteMarker`].
     pub async fn locate(&self, bucket: BucketId, key: &ObjectKey) -> Result<Located, CatalogError> {
+        self.locate_version(bucket, key, None).await
+    }
+
+    /// A version of a key; the current one without an id.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchKey`], [`CatalogError::NoSuchVersion`]; [`CatalogError::DeleteMarker`].
+    pub async fn locate_version(
+        &self,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+    ) -> Result<Located, CatalogError> {
         let snap = self.kv.snapshot().await?;
-        let entry =
-            OBJECTS.get(&snap, &(bucket, key.clone())).await?.ok_or(CatalogError::NoSuchKey)?;
-        let detail = DETAILS.get(&snap, &entry.manifest).await?.ok_or_else(|| {
-            CatalogError::Corrupt(format!("manifest {} has no detail", entry.manifest))
-        })?;
+        let at = (bucket, key.clone());
+        let present = OBJECTS.get(&snap, &at).await?;
+        let entry = match version {
+            None => present.ok_or(CatalogError::NoSuchKey)?,
+            Some(version) => {
+                pick(&snap, &at, version, present).await?.ok_or(CatalogError::NoSuchVersion)?.entry
+            }
+        };
+        let entry = entry.with_bytes(version.is_some())?;
+        let detail = DETAILS.get(&snap, &entry.manifest).await?;
+        let detail = detail.ok_or_else(|| entry.without_detail())?;
         Ok(Located { entry, detail, snap })
     }
 }
@@ -66,6 +86,7 @@ impl Located {
                 }
                 Ok(LocatedBody::Extents(extents))
             }
+            Body::DeleteMarker => Err(gone("bytes, for it is a delete marker")),
         }
     }
 

@@ -1,6 +1,7 @@
-//! Every table in one place. A table's name carries its format number: data of another format is another table.
+//! Every table in one place. A table's name carries its format number: data of another format is another table, which
+//! [`crate::migrate`] empties into its successor.
 
-use kv::{Family, FamilyOptions, Table};
+use kv::{Family, FamilyOptions, Inverted, Table};
 use seal::wrap::WrappedKey;
 use types::{
     AccountId, BucketId, BucketName, GroupId, ManifestId, NodeId, ObjectKey, SegmentId, SessionId,
@@ -10,8 +11,8 @@ use types::{
 use crate::commit::Inline;
 use crate::garbage::Release;
 use crate::records::{
-    AccessKey, Account, Bucket, Detail, Entry, Extent, Invite, Node, Part, PlacementGroup,
-    SegmentRow, Session, StreamRow, Upload,
+    AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, Node, Part,
+    PlacementGroup, SegmentRow, Session, StreamRow, Upload,
 };
 
 /// Wrapped data keys live apart, so that their deletions can be compacted away early: a deleted object's key is then gone from disk too.
@@ -34,13 +35,22 @@ const MAIN: Family = Family::MAIN;
 /// The installation's identity.
 pub(crate) const CLUSTER: Table<(), [u8; 16]> = Table::new(MAIN, "cluster/1");
 pub(crate) const ACCOUNTS: Table<AccountId, Account> = Table::new(MAIN, "account/1");
-pub(crate) const ACCESS_KEYS: Table<String, AccessKey> = Table::new(MAIN, "access-key/1");
-pub(crate) const BUCKETS: Table<BucketName, Bucket> = Table::new(MAIN, "bucket/1");
+pub(crate) const ACCESS_KEYS: Table<String, AccessKey> = Table::new(MAIN, "access-key/2");
+pub(crate) const BUCKETS: Table<BucketName, Bucket> = Table::new(MAIN, "bucket/2");
 pub(crate) const BUCKETS_OF: Table<(AccountId, BucketName), ()> = Table::new(MAIN, "bucket-of/1");
+/// What the gateway keeps with a bucket beside its row, in its own form; of a kind that a bucket has once the name is empty.
+pub(crate) const BUCKET_CONFIGS: Table<(BucketId, ConfigKind, String), Vec<u8>> =
+    Table::new(MAIN, "bucket-config/1");
 
 /// The current version of each key; order of keys = S3 list order.
-pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/1");
-pub(crate) const DETAILS: Table<ManifestId, Detail> = Table::new(MAIN, "detail/1");
+pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/2");
+/// Every other version of each key, the newest first; the time is the entry's.
+pub(crate) const VERSIONS: Table<(BucketId, ObjectKey, Inverted), Entry> =
+    Table::new(MAIN, "version/1");
+/// The time of a key's version `null`, where that is not the current one.
+pub(crate) const NULLS: Table<(BucketId, ObjectKey), Timestamp> =
+    Table::new(MAIN, "null-version/1");
+pub(crate) const DETAILS: Table<ManifestId, Detail> = Table::new(MAIN, "detail/2");
 /// Ciphertext of small objects.
 pub(crate) const INLINE: Table<ManifestId, Inline> = Table::new(MAIN, "inline/1");
 /// Extents, in pages.
@@ -51,7 +61,7 @@ pub(crate) const WRAPS: Table<(ManifestId, StreamId), WrappedKey> =
 
 /// Uploads under way, in the order ListMultipartUploads shows them.
 pub(crate) const UPLOADS: Table<(BucketId, ObjectKey, ManifestId), Upload> =
-    Table::new(MAIN, "upload/1");
+    Table::new(MAIN, "upload/2");
 pub(crate) const PARTS: Table<(ManifestId, u32), Part> = Table::new(MAIN, "part/1");
 
 pub(crate) const STREAMS: Table<StreamId, StreamRow> = Table::new(MAIN, "stream/1");

@@ -3,14 +3,17 @@
 
 use kv::{KeyPrefix, Span, Tx};
 use seal::wrap::WrappedKey;
-use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
+use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId};
 
 use crate::buckets::once_decided;
 use crate::commit::{check_bucket, listed_checksum};
 use crate::garbage::Release;
-use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, Part, StreamState, Upload};
+use crate::records::{
+    Body, Bucket, Checksum, Detail, Entry, Etag, Extent, Part, StreamState, Upload,
+};
 use crate::rows::{check_inside, check_whole, count, paged, refer, write_stream};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
+use crate::versions::new_version;
 use crate::{Catalog, CatalogError, Preconditions, StreamCommit};
 
 /// An upload's place: bucket, key and id.
@@ -132,8 +135,8 @@ impl Catalog {
         let (entry, replaced) = once_decided(|| {
             kv::transact(&*self.kv, |tx| async move {
                 self.check_session(&tx, session).await?;
-                check_bucket(&tx, bucket).await?;
-                self.complete(&tx, at, completion).await
+                let bucket = check_bucket(&tx, bucket).await?;
+                self.complete(&tx, &bucket, at, completion).await
             })
         })
         .await?;
@@ -145,6 +148,7 @@ impl Catalog {
     async fn complete(
         &self,
         tx: &Tx,
+        bucket: &Bucket,
         at: &UploadAt,
         completion: &Completion,
     ) -> Result<(Entry, Option<Entry>), CatalogError> {
@@ -161,10 +165,12 @@ impl Catalog {
             EXTENTS.put(tx, &(at.2, number), &page.to_vec());
         }
         let detail = Detail { checksums: completion.checksums.clone(), ..upload.detail };
+        let detail = self.locked_by_default(bucket, detail)?;
+        let modified = self.after(present.as_ref());
         let entry = Entry {
-            version: VersionId::random(),
+            version: new_version(bucket, modified),
             manifest: at.2,
-            modified: self.after(present.as_ref()),
+            modified,
             size: extents.iter().map(|extent| extent.len).sum(),
             etag: completion.etag,
             geometry: upload.geometry,
@@ -173,15 +179,13 @@ impl Catalog {
             checksum: listed_checksum(&detail),
             body: Body::Extents { pages: count(&pages) },
         };
-        if let Some(replaced) = &present {
-            self.release(tx, replaced).await?;
-        }
+        let replaced = self.supersede(tx, bucket, &object, present).await?;
         DETAILS.put(tx, &at.2, &detail);
         OBJECTS.put(tx, &object, &entry);
         UPLOADS.delete(tx, at);
         let chosen = completion.parts.iter().map(|(number, _)| *number).collect();
         self.put_release(tx, at.2, &Release::Completed { chosen });
-        Ok((entry, present))
+        Ok((entry, replaced))
     }
 
     /// Ends an upload and releases its parts.

@@ -15,6 +15,12 @@ pub struct IdError {
     text: String,
 }
 
+impl IdError {
+    pub(crate) fn new(kind: &'static str, text: &str) -> Self {
+        Self { kind, text: text.to_owned() }
+    }
+}
+
 /// A fixed-length identifier that is written in hexadecimal.
 macro_rules! byte_id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
@@ -85,10 +91,6 @@ byte_id!(
 byte_id!(
     /// A bucket's identity; its name may be given to another bucket later, its id never.
     BucketId, 16
-);
-byte_id!(
-    /// An S3 version id as the client sees it: random, without order.
-    VersionId, 16
 );
 byte_id!(
     /// The list of extents behind one version, and what refers to their streams. A multipart upload is one that no version has

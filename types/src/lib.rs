@@ -23,13 +23,15 @@ pub mod merkle;
 pub mod name;
 pub mod size;
 pub mod usage;
+pub mod version;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use digest::Root;
 pub use geometry::{Geometry, GeometryName};
 pub use id::{
     AccountId, BucketId, Epoch, GroupId, ManifestId, NodeId, SegmentId, SessionId, ShardId, Slot,
-    StreamId, VersionId,
+    StreamId,
 };
 pub use name::{BucketName, NameError, ObjectKey};
 pub use size::{ByteSize, GIB, KIB, MIB, SEGMENT_MAX, UNIT};
+pub use version::VersionId;

@@ -91,6 +91,11 @@ fn catalog(error: &CatalogError) -> (StatusCode, &'static str) {
         | CatalogError::BucketExists(_)
         | CatalogError::BucketNotEmpty(_)
         | CatalogError::NoSuchKey
+        | CatalogError::NoSuchVersion
+        | CatalogError::DeleteMarker { .. }
+        | CatalogError::Locked
+        | CatalogError::NotLockable
+        | CatalogError::TooLarge { .. }
         | CatalogError::NoSuchUpload
         | CatalogError::InvalidPart(_)
         | CatalogError::PreconditionFailed

@@ -57,7 +57,16 @@ pub fn seal(
     now: Timestamp,
 ) -> AccessKey {
     let sealed_secret = keyring.seal_secret(&purpose(access_key), secret_key.as_bytes());
-    AccessKey { account, sealed_secret, created: now }
+    AccessKey {
+        account,
+        sealed_secret,
+        created: now,
+        name: String::new(),
+        policy: None,
+        expires: None,
+        enabled: true,
+        session: None,
+    }
 }
 
 /// The secret of an access key.

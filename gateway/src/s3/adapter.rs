@@ -51,6 +51,24 @@ delegate! {
     get_bucket_location: get_bucket_location(gate, settings) GetBucketLocationInput => GetBucketLocationOutput;
     delete_bucket: delete_bucket(gate, catalog) DeleteBucketInput => DeleteBucketOutput;
 
+    get_bucket_versioning: versioning::get(gate) GetBucketVersioningInput => GetBucketVersioningOutput;
+    put_bucket_versioning: versioning::put(gate, catalog) PutBucketVersioningInput => PutBucketVersioningOutput;
+    list_object_versions: versioning::list(gate, catalog) ListObjectVersionsInput => ListObjectVersionsOutput;
+
+    get_object_lock_configuration: lock::get_configuration(gate) GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput;
+    put_object_lock_configuration: lock::put_configuration(gate, catalog) PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput;
+    get_object_retention: lock::get_retention(gate, catalog) GetObjectRetentionInput => GetObjectRetentionOutput;
+    put_object_retention: lock::put_retention(gate, catalog, writer) PutObjectRetentionInput => PutObjectRetentionOutput;
+    get_object_legal_hold: lock::get_legal_hold(gate, catalog) GetObjectLegalHoldInput => GetObjectLegalHoldOutput;
+    put_object_legal_hold: lock::put_legal_hold(gate, catalog) PutObjectLegalHoldInput => PutObjectLegalHoldOutput;
+
+    get_object_tagging: tagging::get(gate, catalog) GetObjectTaggingInput => GetObjectTaggingOutput;
+    put_object_tagging: tagging::put(gate, catalog) PutObjectTaggingInput => PutObjectTaggingOutput;
+    delete_object_tagging: tagging::delete(gate, catalog) DeleteObjectTaggingInput => DeleteObjectTaggingOutput;
+    get_bucket_tagging: tagging::get_bucket(gate, catalog) GetBucketTaggingInput => GetBucketTaggingOutput;
+    put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
+    delete_bucket_tagging: tagging::delete_bucket(gate, catalog) DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
+
     list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
     list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input => ListObjectsV2Output;
 

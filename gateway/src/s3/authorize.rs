@@ -34,6 +34,10 @@ macro_rules! actions {
 actions! {
     ListAllMyBuckets, CreateBucket, DeleteBucket, ListBucket, GetBucketLocation, ListBucketMultipartUploads,
     GetObject, GetObjectAttributes, PutObject, DeleteObject, AbortMultipartUpload, ListMultipartUploadParts,
+    GetBucketVersioning, PutBucketVersioning, ListBucketVersions,
+    GetBucketObjectLockConfiguration, PutBucketObjectLockConfiguration,
+    GetObjectRetention, PutObjectRetention, GetObjectLegalHold, PutObjectLegalHold,
+    GetObjectTagging, PutObjectTagging, DeleteObjectTagging, GetBucketTagging, PutBucketTagging,
 }
 
 /// The proof that `caller` may do `A` on `on`. Nothing but [`Gate`] makes one.

@@ -2,13 +2,13 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html>, RFC 9110 §13.2.2.
 
-use ::http::{HeaderMap, HeaderValue, header};
+use ::http::{HeaderMap, header};
 use metadata::{Condition, Entry, Preconditions};
 use s3s::dto::{self, ETag, ETagCondition};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use types::Timestamp;
 
-use super::describe;
+use super::{dates, describe};
 
 /// The four conditions of a read, or of a copy's source.
 #[derive(Default)]
@@ -79,8 +79,7 @@ pub(super) fn of_write(
     Preconditions {
         if_match: if_match.map(strong),
         if_none_match: if_none_match.map(weak),
-        size: None,
-        modified: None,
+        ..Preconditions::default()
     }
 }
 
@@ -99,6 +98,7 @@ pub(super) fn of_delete(
         if_none_match: None,
         size,
         modified: modified.map(instant),
+        manifest: None,
     })
 }
 
@@ -149,17 +149,11 @@ fn not_modified(entry: &Entry) -> S3Error {
     if let Ok(etag) = describe::etag(&entry.etag).to_http_header() {
         headers.insert(header::ETAG, etag);
     }
-    if let Some(modified) = http_date(entry.modified) {
+    if let Some(modified) = dates::http_date(entry.modified) {
         headers.insert(header::LAST_MODIFIED, modified);
     }
     error.set_headers(headers);
     error
-}
-
-fn http_date(time: Timestamp) -> Option<HeaderValue> {
-    let mut text = Vec::new();
-    describe::stamp(time).format(dto::TimestampFormat::HttpDate, &mut text).ok()?;
-    HeaderValue::from_bytes(&text).ok()
 }
 
 #[cfg(test)]
@@ -173,7 +167,7 @@ mod tests {
 
     fn entry() -> Entry {
         Entry {
-            version: VersionId([0; 16]),
+            version: VersionId::NULL,
             manifest: ManifestId([0; 16]),
             // Half a second that HTTP dates cannot say.
             modified: Timestamp(MODIFIED * 1000 + 500),

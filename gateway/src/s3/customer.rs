@@ -65,11 +65,13 @@ pub(super) fn encryption(key: Option<&CustomerKey>) -> Encryption {
 /// Whether `key` is the one an object was stored under. The proof is in opening its data key; this spares HEAD the opening.
 pub(super) fn check(stored: &Encryption, key: Option<&CustomerKey>) -> S3Result<()> {
     let wrong = match (stored, key) {
-        (Encryption::Keyring, None) => return Ok(()),
+        (Encryption::Keyring | Encryption::SseS3 | Encryption::Kms { .. }, None) => return Ok(()),
         (Encryption::Customer { key_md5 }, Some(key)) if *key_md5 == key.md5 => return Ok(()),
         (Encryption::Customer { .. }, Some(_)) => SealError::WrongCustomerKey,
         (Encryption::Customer { .. }, None) => SealError::CustomerKeyNeeded,
-        (Encryption::Keyring, Some(_)) => SealError::OtherWrappingKey,
+        (Encryption::Keyring | Encryption::SseS3 | Encryption::Kms { .. }, Some(_)) => {
+            SealError::OtherWrappingKey
+        }
     };
     Err(error::get(GetError::Seal(wrong)))
 }
@@ -87,7 +89,7 @@ pub(super) fn check_part(upload: &Encryption, key: Option<&CustomerKey>) -> S3Re
 /// What S3 echoes: the algorithm and the key's MD5.
 pub(super) fn echo(encryption: &Encryption) -> (Option<String>, Option<String>) {
     match encryption {
-        Encryption::Keyring => (None, None),
+        Encryption::Keyring | Encryption::SseS3 | Encryption::Kms { .. } => (None, None),
         Encryption::Customer { key_md5 } => {
             (Some(AES256.to_owned()), Some(STANDARD.encode(key_md5)))
         }

@@ -1,11 +1,12 @@
 //! What describes an object beside its bytes: headers, user metadata, storage class; and how S3 writes times and entity tags.
 
-use metadata::records::ContentHeaders;
+use metadata::records::{ContentHeaders, Versioning};
 use metadata::{Bucket, Etag};
 use s3s::dto::{self, ETag};
 use s3s::{S3Error, S3ErrorCode, S3Result};
-use types::{GeometryName, ObjectKey, Timestamp};
+use types::{GeometryName, ObjectKey, VersionId};
 
+pub(super) use super::dates::stamp;
 use super::{S3Settings, error};
 
 /// The most bytes of user metadata, names and values together.
@@ -98,16 +99,28 @@ pub(super) fn key(text: &str) -> S3Result<ObjectKey> {
     text.parse().map_err(error::name)
 }
 
-/// Objects have one version, whose id is `null`, until buckets can be versioned.
-pub(super) fn only_null(version: Option<&str>) -> S3Result<()> {
-    match version {
-        None | Some("null") => Ok(()),
-        Some("") => Err(error::refuse(
-            S3ErrorCode::InvalidArgument,
-            "Version id cannot be the empty string",
-        )),
-        Some(_) => Err(S3Error::new(S3ErrorCode::NoSuchVersion)),
+/// The version a request names, if it names one.
+///
+/// # Errors
+/// `InvalidArgument` for what can be no version's id.
+pub(super) fn version(text: Option<&str>) -> S3Result<Option<VersionId>> {
+    let invalid = |message| error::refuse(S3ErrorCode::InvalidArgument, message);
+    match text {
+        None => Ok(None),
+        Some("") => Err(invalid("Version id cannot be the empty string")),
+        Some(text) => text.parse().map(Some).map_err(|_| invalid("Invalid version id specified")),
     }
+}
+
+/// The id of a version that was read: a bucket that never had versions tells none.
+pub(super) fn version_read(bucket: &Bucket, id: VersionId) -> Option<String> {
+    let told = bucket.versioning != Versioning::Unversioned || id != VersionId::NULL;
+    told.then(|| id.to_string())
+}
+
+/// The id of a version that was written: `null` is not told.
+pub(super) fn version_written(id: VersionId) -> Option<String> {
+    (id != VersionId::NULL).then(|| id.to_string())
 }
 
 /// An entity tag.
@@ -120,11 +133,6 @@ pub(super) fn part_etag(md5: &[u8; 16]) -> ETag {
     etag(&Etag { md5: *md5, parts: 0 })
 }
 
-/// A time as S3 shows it: to the second, in headers and XML alike, so that a client may compare the two.
-pub(super) fn stamp(time: Timestamp) -> dto::Timestamp {
-    std::time::SystemTime::from(Timestamp(time.seconds() * 1000)).into()
-}
-
 /// A length or offset as S3's signed fields carry it.
 pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
@@ -132,6 +140,8 @@ pub(super) fn signed(bytes: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use types::Timestamp;
+
     use super::*;
 
     #[test]
@@ -162,12 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn the_only_version_is_null() {
-        assert!(only_null(None).is_ok());
-        assert!(only_null(Some("null")).is_ok());
-        let code = |version| only_null(Some(version)).expect_err("refused").code().clone();
-        assert_eq!(code("abc"), S3ErrorCode::NoSuchVersion);
-        assert_eq!(code(""), S3ErrorCode::InvalidArgument);
+    fn a_version_is_named_by_an_id_or_null() {
+        assert_eq!(version(None).expect("none"), None);
+        assert_eq!(version(Some("null")).expect("one"), Some(VersionId::NULL));
+        let id = VersionId::at(Timestamp(7));
+        assert_eq!(version(Some(&id.to_string())).expect("one"), Some(id));
+        for bad in ["", "abc", "NULL"] {
+            let refused = version(Some(bad)).expect_err("refused");
+            assert_eq!(*refused.code(), S3ErrorCode::InvalidArgument);
+        }
+        assert_eq!(version_written(VersionId::NULL), None);
+        assert_eq!(version_written(id), Some(id.to_string()));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use kv::KvError;
 use metadata::CatalogError;
 use s3s::{S3Error, S3ErrorCode};
 use seal::SealError;
-use types::NameError;
+use types::{NameError, Timestamp, VersionId};
 
+use super::dates;
 use crate::get::GetError;
 use crate::put::{BodyError, PutError};
 
@@ -20,7 +21,27 @@ type Row = (S3ErrorCode, Option<&'static str>);
 
 /// The catalog refused or failed.
 pub(super) fn catalog(error: CatalogError) -> S3Error {
-    answer(of_catalog(&error), &error)
+    let mut told = answer(of_catalog(&error), &error);
+    if let CatalogError::DeleteMarker { version, modified, named } = error {
+        told.set_headers(of_delete_marker(version, modified, named));
+    }
+    told
+}
+
+/// What is told of a delete marker: that it is one and which; of one that was asked for by its id also what can be done with it.
+fn of_delete_marker(version: VersionId, modified: Timestamp, named: bool) -> HeaderMap {
+    let mut headers = xml_headers();
+    headers.insert("x-amz-delete-marker", HeaderValue::from_static("true"));
+    if let Ok(id) = HeaderValue::try_from(version.to_string()) {
+        headers.insert("x-amz-version-id", id);
+    }
+    if named {
+        headers.insert(header::ALLOW, HeaderValue::from_static("DELETE"));
+        if let Some(modified) = dates::http_date(modified) {
+            headers.insert(header::LAST_MODIFIED, modified);
+        }
+    }
+    headers
 }
 
 /// A PUT failed.
@@ -92,6 +113,16 @@ fn of_catalog(error: &CatalogError) -> Row {
         CatalogError::BucketExists(_) => (S3ErrorCode::BucketAlreadyOwnedByYou, None),
         CatalogError::BucketNotEmpty(_) => (S3ErrorCode::BucketNotEmpty, None),
         CatalogError::NoSuchKey => (S3ErrorCode::NoSuchKey, None),
+        CatalogError::NoSuchVersion => (S3ErrorCode::NoSuchVersion, None),
+        CatalogError::DeleteMarker { named: false, .. } => (S3ErrorCode::NoSuchKey, None),
+        CatalogError::DeleteMarker { named: true, .. } => (S3ErrorCode::MethodNotAllowed, None),
+        CatalogError::Locked => (
+            S3ErrorCode::AccessDenied,
+            Some("Access Denied because object protected by object lock."),
+        ),
+        CatalogError::NotLockable => {
+            (S3ErrorCode::InvalidRequest, Some("Bucket is missing Object Lock Configuration"))
+        }
         CatalogError::NoSuchUpload => (S3ErrorCode::NoSuchUpload, None),
         CatalogError::InvalidPart(_) => (S3ErrorCode::InvalidPart, None),
         CatalogError::PreconditionFailed => (S3ErrorCode::PreconditionFailed, None),
@@ -99,6 +130,10 @@ fn of_catalog(error: &CatalogError) -> Row {
             (S3ErrorCode::OperationAborted, Some("The source is being deleted. Please try again."))
         }
         CatalogError::SessionEnded => (S3ErrorCode::ServiceUnavailable, None),
+        CatalogError::TooLarge { .. } => (
+            S3ErrorCode::EntityTooLarge,
+            Some("Your proposed configuration is larger than the maximum allowed size."),
+        ),
         CatalogError::Exists(_)
         | CatalogError::Missing(_)
         | CatalogError::Invite(_)

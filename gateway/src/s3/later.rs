@@ -11,10 +11,6 @@ pub(super) struct Asked<'a> {
     pub(super) acl: Option<&'a str>,
     /// Any `x-amz-grant-*`.
     pub(super) grants: bool,
-    /// `x-amz-tagging`.
-    pub(super) tagging: bool,
-    /// Any `x-amz-object-lock-*`.
-    pub(super) lock: bool,
     /// `x-amz-server-side-encryption` or one of its companions (not SSE-C).
     pub(super) encryption: bool,
 }
@@ -28,10 +24,6 @@ macro_rules! asked {
                 || $input.grant_read.is_some()
                 || $input.grant_read_acp.is_some()
                 || $input.grant_write_acp.is_some(),
-            tagging: $input.tagging.is_some(),
-            lock: $input.object_lock_legal_hold_status.is_some()
-                || $input.object_lock_mode.is_some()
-                || $input.object_lock_retain_until_date.is_some(),
             encryption: $input.server_side_encryption.is_some()
                 || $input.ssekms_key_id.is_some()
                 || $input.ssekms_encryption_context.is_some(),
@@ -48,12 +40,6 @@ impl Asked<'_> {
         }
         if self.grants {
             return Err(error::later("Granting access by header"));
-        }
-        if self.tagging {
-            return Err(error::later("Object tagging"));
-        }
-        if self.lock {
-            return Err(error::later("Object Lock"));
         }
         if self.encryption {
             return Err(error::later(
@@ -109,7 +95,7 @@ mod tests {
             Some(S3ErrorCode::InvalidArgument)
         );
         assert_eq!(
-            code(Asked { tagging: true, ..Asked::default() }),
+            code(Asked { grants: true, ..Asked::default() }),
             Some(S3ErrorCode::NotImplemented)
         );
     }

@@ -15,6 +15,7 @@ mod body;
 mod checksum;
 mod conditions;
 mod customer;
+mod dates;
 mod describe;
 mod error;
 mod form;
@@ -23,7 +24,9 @@ mod later;
 mod lenient;
 mod listing;
 mod ops;
+mod protection;
 mod range;
+mod tags;
 
 use std::sync::Arc;
 

@@ -25,4 +25,14 @@ pub struct AccessKey {
     pub sealed_secret: Vec<u8>,
     /// When it was made.
     pub created: Timestamp,
+    /// What its owner calls it.
+    pub name: String,
+    /// An inline policy (JSON) that narrows what it may do; `None` lets it do whatever its account may.
+    pub policy: Option<String>,
+    /// From when on it signs nothing any more.
+    pub expires: Option<Timestamp>,
+    /// Whether it may sign.
+    pub enabled: bool,
+    /// Of a temporary key: BLAKE3 of the session token that must come with every request.
+    pub session: Option<[u8; 32]>,
 }

@@ -2,8 +2,11 @@
 //! format number (`crate::schema`), and the golden bytes in `tests/it/golden.rs` pin each format.
 
 mod account;
+mod acl;
 mod bucket;
+mod config;
 mod group;
+mod lock;
 mod node;
 mod object;
 mod session;
@@ -11,12 +14,15 @@ mod stream;
 mod upload;
 
 pub use account::{AccessKey, Account};
-pub use bucket::{Bucket, BucketState};
+pub use acl::{Acl, AclGroup, Grant, Grantee, Permission};
+pub use bucket::{Bucket, BucketState, Ownership, Versioning};
+pub use config::ConfigKind;
 pub use group::{GroupState, PlacementGroup, SlotRow};
+pub use lock::{BucketLock, DefaultRetention, Lock, LockMode, Retention, RetentionPeriod};
 pub use node::{Invite, Node, NodeState};
 pub use object::{
     Body, Checksum, ChecksumAlgorithm, ChecksumKind, ContentHeaders, Detail, Encryption, Entry,
-    Etag, Extent,
+    Etag, Extent, ReplicationStatus, Restore,
 };
 pub use session::{Session, SessionState};
 pub use stream::{SegmentRow, SlotSet, StreamRow, StreamState};

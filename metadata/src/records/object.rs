@@ -5,7 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use types::{AccountId, GeometryName, ManifestId, StreamId, Timestamp, VersionId};
 
-/// The current version of a key: what a listing shows, and where the rest is.
+use super::acl::Acl;
+use super::lock::Lock;
+use crate::CatalogError;
+
+/// One version of a key: what a listing shows, and where the rest is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// The id a client sees.
@@ -30,7 +34,7 @@ pub struct Entry {
     pub body: Body,
 }
 
-/// Where a version's bytes are.
+/// Where a version's bytes are. Discriminants are stored: append only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Body {
     /// Encrypted in the metadata itself.
@@ -40,6 +44,32 @@ pub enum Body {
         /// How many pages the list has.
         pages: u32,
     },
+    /// Nowhere: this version says that the key was deleted. It has no detail either.
+    DeleteMarker,
+}
+
+impl Entry {
+    /// Whether this version only says that the key was deleted.
+    #[must_use]
+    pub fn is_delete_marker(&self) -> bool {
+        self.body == Body::DeleteMarker
+    }
+}
+
+impl Entry {
+    /// This version, unless it is a delete marker; `named` says whether it was asked for by its id.
+    pub(crate) fn with_bytes(self, named: bool) -> Result<Self, CatalogError> {
+        if self.is_delete_marker() {
+            let Self { version, modified, .. } = self;
+            return Err(CatalogError::DeleteMarker { version, modified, named });
+        }
+        Ok(self)
+    }
+
+    /// What is said if the version's detail is gone.
+    pub(crate) fn without_detail(&self) -> CatalogError {
+        CatalogError::Corrupt(format!("manifest {} has no detail", self.manifest))
+    }
 }
 
 /// An MD5 entity tag; of a multipart object the MD5 of its parts' MD5s, with their number.
@@ -73,6 +103,38 @@ pub struct Detail {
     pub checksums: Vec<Checksum>,
     /// Who holds the key.
     pub encryption: Encryption,
+    /// Object tags, in the order given.
+    pub tags: Vec<(String, String)>,
+    /// Who may do what with the object; `None` is private to its owner.
+    pub acl: Option<Acl>,
+    /// What keeps the version from being deleted.
+    pub lock: Lock,
+    /// Whether and until when an archived object can be read.
+    pub restore: Option<Restore>,
+    /// How far its replication is.
+    pub replication: Option<ReplicationStatus>,
+}
+
+/// A RestoreObject's outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Restore {
+    /// It is under way.
+    Ongoing,
+    /// The object can be read until then.
+    Until(Timestamp),
+}
+
+/// How far a version's replication is, as `x-amz-replication-status` tells it. Discriminants are stored: append only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ReplicationStatus {
+    /// It waits.
+    Pending,
+    /// Every target has it.
+    Completed,
+    /// A target refused it for good.
+    Failed,
+    /// This version is itself a copy made by replication.
+    Replica,
 }
 
 /// The content headers S3 stores and returns.
@@ -88,7 +150,7 @@ pub struct ContentHeaders {
     pub website_redirect: Option<String>,
 }
 
-/// Who holds the key that opens a version's data keys.
+/// Who holds the key that opens a version's data keys. Discriminants are stored: append only.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Encryption {
     /// The operator's keyring, unasked: S3 says nothing of it.
@@ -98,6 +160,17 @@ pub enum Encryption {
     Customer {
         /// MD5 of the customer's key.
         key_md5: [u8; 16],
+    },
+    /// The operator's keyring, because the client or the bucket's default asked for it (SSE-S3): S3 says so.
+    SseS3,
+    /// A named key of the keyring (SSE-KMS).
+    Kms {
+        /// Its name.
+        key: String,
+        /// The encryption context as the client gave it (base64 of JSON).
+        context: Option<String>,
+        /// Whether a bucket key was asked for, which S3 echoes.
+        bucket_key: bool,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use metadata::{ListPage, ListQuery};
+use metadata::{ListPage, ListQuery, NewBucket};
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
 use types::GeometryName::Local;
 use types::{ManifestId, ObjectKey};
@@ -285,7 +285,11 @@ async fn another_bucket_s_keys_are_never_listed() {
     world.commit(&world.inline(&key("a/1"))).await.expect("stored");
     world.create_upload(&key("a/1")).await.expect("begun");
     let name = "other".parse().expect("a name");
-    let other = world.catalog.create_bucket(&name, &account(), Local).await.expect("made");
+    let other = world
+        .catalog
+        .create_bucket(&name, &account(), NewBucket::plain(Local))
+        .await
+        .expect("made");
     world.bucket = (name, other.id);
     for delimiter in [None, Some("/".to_owned())] {
         let query = ListQuery { delimiter, limit: 9, ..ListQuery::default() };

@@ -2,6 +2,7 @@
 
 extern crate drystone_metadata as metadata;
 
+mod configs;
 mod crash;
 mod golden;
 mod groups;
@@ -10,4 +11,5 @@ mod model;
 mod races;
 mod sessions;
 mod support;
+mod versions;
 mod widest;

@@ -1,7 +1,7 @@
 //! Many at once, on every engine: whoever wins, the catalog stays whole and nobody was lied to.
 
 use futures::future::join_all;
-use metadata::{CatalogError, Condition, NewObject, Preconditions};
+use metadata::{CatalogError, Condition, NewBucket, NewObject, Preconditions};
 use types::GeometryName::Local;
 
 use crate::support::{GRACE, LEASE, World, account, key, md5, on_every_engine, part, wrap};
@@ -30,7 +30,11 @@ async fn a_deleted_bucket_has_no_objects(world: World) {
     for round in 0..40_usize {
         let mut world = world.clone();
         let name = format!("bucket-{round}").parse().expect("a name");
-        let bucket = world.catalog.create_bucket(&name, &account(), Local).await.expect("made");
+        let bucket = world
+            .catalog
+            .create_bucket(&name, &account(), NewBucket::plain(Local))
+            .await
+            .expect("made");
         world.bucket = (name.clone(), bucket.id);
         let puts = at_once((0..4).map(|number| {
             let world = world.clone();
@@ -272,7 +276,11 @@ async fn aborting_while_its_bucket_is_deleted_is_no_failure(world: World) {
     for round in 0..20 {
         let mut world = world.clone();
         let name = format!("bucket-{round}").parse().expect("a name");
-        let bucket = world.catalog.create_bucket(&name, &account(), Local).await.expect("made");
+        let bucket = world
+            .catalog
+            .create_bucket(&name, &account(), NewBucket::plain(Local))
+            .await
+            .expect("made");
         world.bucket = (name, bucket.id);
         let mut uploads = Vec::new();
         for number in 0..4 {

@@ -14,8 +14,8 @@ use metadata::fsck::Report;
 use metadata::records::{Part, SlotSet, StreamRow, StreamState, Upload};
 use metadata::uploads::{Completion, UploadAt};
 use metadata::{
-    Catalog, CatalogError, Detail, Entry, Etag, Extent, LocatedBody, NewBody, NewObject,
-    Preconditions, SegmentRow, StreamCommit,
+    Catalog, CatalogError, Delete, Detail, Entry, Etag, Extent, LocatedBody, NewBody, NewBucket,
+    NewObject, Preconditions, SegmentRow, StreamCommit,
 };
 use seal::WrappedKey;
 use tempfile::TempDir;
@@ -155,7 +155,8 @@ impl World {
         let catalog = Catalog::new(Arc::clone(&engine) as _, Arc::clone(&clock) as _, GRACE);
         let session = catalog.begin_session("gateway", LEASE).await.expect("a session");
         let name: BucketName = "bucket".parse().expect("a name");
-        let bucket = catalog.create_bucket(&name, &account(), geometry).await.expect("a bucket");
+        let new = NewBucket::plain(geometry);
+        let bucket = catalog.create_bucket(&name, &account(), new).await.expect("a bucket");
         let (group, _) =
             catalog.create_group(geometry, 1, &members(geometry)).await.expect("a group");
         Self {
@@ -247,7 +248,7 @@ impl World {
     }
 
     pub(crate) async fn delete(&self, key: &ObjectKey) -> Result<Option<Entry>, CatalogError> {
-        self.catalog.delete_object(&self.bucket, key, &Preconditions::default()).await
+        Ok(self.catalog.delete_object(&self.bucket, &Delete::of(key.clone())).await?.gone)
     }
 
     pub(crate) async fn create_upload(&self, key: &ObjectKey) -> Result<UploadAt, CatalogError> {

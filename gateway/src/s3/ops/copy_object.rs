@@ -1,17 +1,20 @@
 //! CopyObject. Where source and target are coded alike, the bytes are shared and only keys are wrapped anew; else they are read and stored.
 
-use metadata::records::{ChecksumAlgorithm, ChecksumKind, Detail};
+use metadata::records::{ChecksumAlgorithm, ChecksumKind, Detail, Lock};
 use metadata::{Catalog, CatalogError, Entry, Located};
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective,
 };
 use s3s::{S3ErrorCode, S3Request, S3Result};
+use types::Timestamp;
 
 use super::source::{self, Source};
 use crate::get::Reader;
 use crate::put::{CustomerKey, Incoming, PutError, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{S3Settings, checksum, conditions, customer, describe, error, later};
+use crate::s3::{
+    S3Settings, checksum, conditions, customer, describe, error, later, protection, tags,
+};
 
 /// How often a source that is being collected at this moment is looked up anew.
 const ATTEMPTS: usize = 3;
@@ -29,10 +32,12 @@ pub(in crate::s3) async fn run(
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let fields = source::fields!(request.input);
     let source = Source::open(gate, &request, fields).await?;
-    let wish = Wish::read(&allowed, settings, request.input)?;
+    let wish = Wish::read(&allowed, settings, writer.clock.now(), request.input)?;
 
-    let (entry, from) = copy(catalog, writer, reader, &source, &allowed, &wish).await?;
-    respond(catalog, &allowed, &wish, &entry, &from).await
+    // Boxed: it holds a whole PUT, and is far larger than the rest.
+    let copied = Box::pin(copy(catalog, writer, reader, &source, &allowed, &wish));
+    let (entry, from) = copied.await?;
+    respond(catalog, &allowed, &wish, &entry, (&source, &from)).await
 }
 
 /// The copy as the client wants it.
@@ -45,6 +50,10 @@ struct Wish {
     /// New headers and metadata; `None` takes the source's over.
     replace: Option<Detail>,
     redirect: Option<String>,
+    /// New tags; `None` takes the source's over.
+    tags: Option<Vec<tags::Pair>>,
+    /// Never taken over.
+    lock: Lock,
     checksum: Option<ChecksumAlgorithm>,
 }
 
@@ -52,18 +61,10 @@ impl Wish {
     fn read(
         allowed: &Authorized<PutObject>,
         settings: &S3Settings,
+        now: Timestamp,
         mut input: CopyObjectInput,
     ) -> S3Result<Self> {
         later::asked!(input).refuse()?;
-        match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
-            None | Some(TaggingDirective::COPY | TaggingDirective::REPLACE) => {}
-            Some(_) => {
-                return Err(error::refuse(
-                    S3ErrorCode::InvalidArgument,
-                    "Unknown tagging directive.",
-                ));
-            }
-        }
         let replace = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
             None | Some(MetadataDirective::COPY) => false,
             Some(MetadataDirective::REPLACE) => true,
@@ -100,6 +101,8 @@ impl Wish {
             ),
             replace,
             redirect,
+            tags: new_tags(&input)?,
+            lock: protection::asked!(input).read(now)?,
             checksum: input
                 .checksum_algorithm
                 .map(|name| checksum::parse_name(name.as_str()))
@@ -110,6 +113,7 @@ impl Wish {
     /// Copying an object onto itself must change something.
     fn changes(&self, from: &Located) -> bool {
         self.replace.is_some()
+            || self.tags.is_some()
             || self.redirect.is_some()
             || self.checksum.is_some()
             || self.class.0 != from.entry.class
@@ -118,8 +122,15 @@ impl Wish {
     }
 
     fn target(&self, allowed: &Authorized<PutObject>, from: &Located) -> Target {
-        let mut detail = self.replace.clone().unwrap_or_else(|| from.detail.clone());
-        detail.checksums.clone_from(&from.detail.checksums);
+        let source = &from.detail;
+        let mut detail = self.replace.clone().unwrap_or_else(|| Detail {
+            headers: source.headers.clone(),
+            user: source.user.clone(),
+            ..Detail::default()
+        });
+        detail.checksums.clone_from(&source.checksums);
+        detail.tags.clone_from(self.tags.as_ref().unwrap_or(&source.tags));
+        detail.lock = self.lock;
         detail.encryption = customer::encryption(self.customer.as_ref());
         // A redirect is never taken over.
         detail.headers.website_redirect.clone_from(&self.redirect);
@@ -144,6 +155,18 @@ impl Wish {
                 .iter()
                 .any(|has| has.algorithm == wanted && has.kind == ChecksumKind::FullObject)
         })
+    }
+}
+
+/// The tags a copy gets instead of the source's.
+fn new_tags(input: &CopyObjectInput) -> S3Result<Option<Vec<tags::Pair>>> {
+    let invalid = |message| Err(error::refuse(S3ErrorCode::InvalidArgument, message));
+    match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+        None | Some(TaggingDirective::COPY) => Ok(None),
+        Some(TaggingDirective::REPLACE) => {
+            tags::read_header(input.tagging.as_deref().unwrap_or_default()).map(Some)
+        }
+        Some(_) => invalid("Unknown tagging directive."),
     }
 }
 
@@ -213,7 +236,7 @@ async fn respond(
     allowed: &Authorized<PutObject>,
     wish: &Wish,
     entry: &Entry,
-    from: &Located,
+    (source, from): (&Source, &Located),
 ) -> S3Result<CopyObjectOutput> {
     let mut result = CopyObjectResult {
         e_tag: Some(describe::etag(&entry.etag)),
@@ -236,6 +259,8 @@ async fn respond(
         customer::echo(&customer::encryption(wish.customer.as_ref()));
     Ok(CopyObjectOutput {
         copy_object_result: Some(result),
+        copy_source_version_id: source.version(from),
+        version_id: describe::version_written(entry.version),
         sse_customer_algorithm,
         sse_customer_key_md5,
         ..CopyObjectOutput::default()

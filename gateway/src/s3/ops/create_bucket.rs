@@ -1,6 +1,7 @@
 //! CreateBucket.
 
-use metadata::{Catalog, CatalogError};
+use metadata::records::{BucketLock, Versioning};
+use metadata::{Catalog, CatalogError, NewBucket};
 use s3s::dto::{BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, ObjectOwnership};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::BucketName;
@@ -21,7 +22,17 @@ pub(in crate::s3) async fn run(
     let input = request.input;
     check_wishes(&input, settings)?;
     let name = new_name(&input.bucket)?;
-    match catalog.create_bucket(&name, allowed.caller(), settings.default_geometry).await {
+    let plain = NewBucket::plain(settings.default_geometry);
+    // Object lock needs versions, and keeps them.
+    let new = match input.object_lock_enabled_for_bucket {
+        Some(true) => NewBucket {
+            versioning: Versioning::Enabled,
+            lock: Some(BucketLock::default()),
+            ..plain
+        },
+        None | Some(false) => plain,
+    };
+    match catalog.create_bucket(&name, allowed.caller(), new).await {
         Ok(_) => {}
         Err(CatalogError::BucketExists(_)) if settings.region == FORGIVING_REGION => {}
         Err(refused) => return Err(error::catalog(refused)),
@@ -51,9 +62,6 @@ fn check_wishes(input: &CreateBucketInput, settings: &S3Settings) -> S3Result<()
         || input.grant_write_acp.is_some();
     if grants {
         return Err(error::later("Granting access by header"));
-    }
-    if input.object_lock_enabled_for_bucket == Some(true) {
-        return Err(error::later("Object Lock"));
     }
     match input.object_ownership.as_ref().map(ObjectOwnership::as_str) {
         // Without grants the owner owns everything, whatever the mode.

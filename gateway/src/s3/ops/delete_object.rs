@@ -1,9 +1,8 @@
 //! DeleteObject. Deleting what is not there succeeds.
 
-use metadata::{Catalog, CatalogError, Preconditions};
+use metadata::{Catalog, CatalogError, Delete, Deleted};
 use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Result};
-use types::ObjectKey;
 
 use crate::s3::authorize::{Authorized, DeleteObject, Gate};
 use crate::s3::{conditions, describe, error};
@@ -17,26 +16,29 @@ pub(in crate::s3) async fn run(
     let allowed: Authorized<DeleteObject> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let input = request.input;
-    describe::only_null(input.version_id.as_deref())?;
-    let key = describe::key(&input.key)?;
-    let preconditions = conditions::of_delete(
-        input.if_match.as_ref(),
-        input.if_match_size,
-        input.if_match_last_modified_time.as_ref(),
-    )?;
-    delete(catalog, &allowed, &key, &preconditions).await.map_err(error::catalog)?;
-    Ok(DeleteObjectOutput::default())
+    let delete = Delete {
+        version: describe::version(input.version_id.as_deref())?,
+        key: describe::key(&input.key)?,
+        preconditions: conditions::of_delete(
+            input.if_match.as_ref(),
+            input.if_match_size,
+            input.if_match_last_modified_time.as_ref(),
+        )?,
+        bypass: input.bypass_governance_retention == Some(true),
+    };
+    let deleted = settle(catalog.delete_object(&allowed.at(), &delete).await);
+    let deleted = deleted.map_err(error::catalog)?;
+    Ok(DeleteObjectOutput {
+        delete_marker: deleted.marker.then_some(true),
+        request_charged: None,
+        version_id: deleted.version.map(|id| id.to_string()),
+    })
 }
 
-/// Deletes one object, whatever the way it was asked for. What is not there meets every condition.
-pub(super) async fn delete(
-    catalog: &Catalog,
-    allowed: &Authorized<DeleteObject>,
-    key: &ObjectKey,
-    preconditions: &Preconditions,
-) -> Result<(), CatalogError> {
-    match catalog.delete_object(&allowed.at(), key, preconditions).await {
-        Ok(_) | Err(CatalogError::NoSuchKey) => Ok(()),
-        Err(refused) => Err(refused),
+/// What is not there meets every condition.
+pub(super) fn settle(deleted: Result<Deleted, CatalogError>) -> Result<Deleted, CatalogError> {
+    match deleted {
+        Err(CatalogError::NoSuchKey) => Ok(Deleted::default()),
+        decided => decided,
     }
 }

@@ -1,20 +1,25 @@
 //! DeleteObjects: up to a thousand at once, each for itself.
 
 use futures::StreamExt as _;
-use metadata::Catalog;
+use metadata::delete::DELETES_AT_ONCE;
+use metadata::{Catalog, Delete, Deleted};
 use s3s::dto::{
     DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use types::{BucketId, BucketName};
 
-use super::delete_object::delete;
+use super::delete_object::settle;
 use crate::s3::authorize::{Authorized, DeleteObject, Gate};
 use crate::s3::{conditions, describe, error};
 
 /// The most keys in one request.
 const KEYS_MAX: usize = 1000;
-/// Deletions under way at once: enough to share the log's fsyncs.
+/// Transactions under way at once: enough to share the log's fsyncs.
 const AT_ONCE: usize = 32;
+
+/// What became of one object.
+type Outcome = Result<Deleted, S3Error>;
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -24,54 +29,86 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let allowed: Authorized<DeleteObject> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let bypass = request.input.bypass_governance_retention == Some(true);
     let wanted = request.input.delete;
     if !(1..=KEYS_MAX).contains(&wanted.objects.len()) {
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
     }
-    let results: Vec<_> = futures::stream::iter(wanted.objects)
-        .map(|object| one(catalog, &allowed, object))
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    let at = allowed.at();
+    let batches = wanted.objects.chunks(DELETES_AT_ONCE);
+    let batches: Vec<_> = batches.map(|objects| some(catalog, &at, objects, bypass)).collect();
+    let results: Vec<_> = futures::stream::iter(batches).buffered(AT_ONCE).concat().await;
     let quiet = wanted.quiet == Some(true);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(object) if !quiet => deleted.push(object),
+    for (object, outcome) in wanted.objects.into_iter().zip(results) {
+        match outcome {
+            Ok(done) if !quiet => deleted.push(shown(object, &done)),
             Ok(_) => {}
-            Err(refused) => errors.push(refused),
+            Err(refused) => errors.push(shown_error(object, &refused)),
         }
     }
     Ok(DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), request_charged: None })
 }
 
-async fn one(
+/// Deletes a few in one transaction; an outcome for each, in their order.
+async fn some(
     catalog: &Catalog,
-    allowed: &Authorized<DeleteObject>,
-    object: ObjectIdentifier,
-) -> Result<DeletedObject, Error> {
-    let result = attempt(catalog, allowed, &object).await;
-    let ObjectIdentifier { key, version_id, .. } = object;
-    match result {
-        Ok(()) => Ok(DeletedObject { key: Some(key), version_id, ..DeletedObject::default() }),
-        Err(refused) => Err(Error {
-            code: Some(refused.code().as_str().to_owned()),
-            key: Some(key),
-            message: refused.message().map(str::to_owned),
-            version_id,
-        }),
+    at: &(BucketName, BucketId),
+    objects: &[ObjectIdentifier],
+    bypass: bool,
+) -> Vec<Outcome> {
+    let read: Vec<_> = objects.iter().map(|object| read(object, bypass)).collect();
+    let deletes: Vec<_> = read.iter().flatten().cloned().collect();
+    let mut done = match catalog.delete_objects(at, &deletes).await {
+        Ok(results) => results.into_iter().map(settle),
+        Err(failed) => return all_failed(read, error::catalog(failed)),
+    };
+    let outcome = |read: S3Result<Delete>| {
+        read?;
+        done.next().map_or_else(|| Ok(Deleted::default()), |done| done.map_err(error::catalog))
+    };
+    read.into_iter().map(outcome).collect()
+}
+
+/// The transaction failed, so every object of it did, if for another reason than those that could not be read.
+fn all_failed(read: Vec<S3Result<Delete>>, failed: S3Error) -> Vec<Outcome> {
+    let copy = || {
+        let message = failed.message().map(str::to_owned);
+        S3Error::with_message(failed.code().clone(), message.unwrap_or_default())
+    };
+    read.into_iter().map(|read| Err(read.err().unwrap_or_else(copy))).collect()
+}
+
+fn read(object: &ObjectIdentifier, bypass: bool) -> S3Result<Delete> {
+    let etag = object.e_tag.clone().map(ETagCondition::ETag);
+    Ok(Delete {
+        key: describe::key(&object.key)?,
+        version: describe::version(object.version_id.as_deref())?,
+        preconditions: conditions::of_delete(
+            etag.as_ref(),
+            object.size,
+            object.last_modified_time.as_ref(),
+        )?,
+        bypass,
+    })
+}
+
+/// A deletion that names a version repeats its id; a delete marker, made or removed, is told by its own.
+fn shown(object: ObjectIdentifier, done: &Deleted) -> DeletedObject {
+    let marker = done.version.filter(|_| done.marker).map(|id| id.to_string());
+    DeletedObject {
+        delete_marker: done.marker.then_some(true),
+        delete_marker_version_id: marker,
+        key: Some(object.key),
+        version_id: object.version_id,
     }
 }
 
-async fn attempt(
-    catalog: &Catalog,
-    allowed: &Authorized<DeleteObject>,
-    object: &ObjectIdentifier,
-) -> S3Result<()> {
-    describe::only_null(object.version_id.as_deref())?;
-    let key = describe::key(&object.key)?;
-    let etag = object.e_tag.clone().map(ETagCondition::ETag);
-    let preconditions =
-        conditions::of_delete(etag.as_ref(), object.size, object.last_modified_time.as_ref())?;
-    delete(catalog, allowed, &key, &preconditions).await.map_err(error::catalog)
+fn shown_error(object: ObjectIdentifier, refused: &S3Error) -> Error {
+    Error {
+        code: Some(refused.code().as_str().to_owned()),
+        key: Some(object.key),
+        message: refused.message().map(str::to_owned),
+        version_id: object.version_id,
+    }
 }

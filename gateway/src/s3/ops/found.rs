@@ -27,6 +27,8 @@ pub(super) struct Asked<'a> {
 /// An object, and the bytes of it that are meant.
 pub(super) struct Found {
     pub(super) located: Located,
+    /// The version's id, where it is told.
+    pub(super) version: Option<String>,
     /// The bytes to send.
     pub(super) bytes: Range<u64>,
     /// Whether the client asked for less than everything, in whatever words.
@@ -45,7 +47,7 @@ pub(super) async fn present(
 ) -> S3Result<Option<Entry>> {
     match catalog.locate(bucket, key).await {
         Ok(located) => Ok(Some(located.entry)),
-        Err(CatalogError::NoSuchKey) => Ok(None),
+        Err(CatalogError::NoSuchKey | CatalogError::DeleteMarker { .. }) => Ok(None),
         Err(failed) => Err(error::catalog(failed)),
     }
 }
@@ -59,13 +61,15 @@ pub(super) async fn find(
     allowed: &Authorized<GetObject>,
     asked: Asked<'_>,
 ) -> S3Result<Found> {
-    describe::only_null(asked.version)?;
+    let version = describe::version(asked.version)?;
     if asked.range.is_some() && asked.part.is_some() {
         let message = "Cannot specify both Range header and partNumber query parameter";
         return Err(error::refuse(S3ErrorCode::InvalidRequest, message));
     }
     let key = describe::key(asked.key)?;
-    let located = catalog.locate(allowed.id(), &key).await.map_err(error::catalog)?;
+    let located = catalog.locate_version(allowed.id(), &key, version).await;
+    let located = located.map_err(error::catalog)?;
+    let version = describe::version_read(allowed.bucket(), located.entry.version);
     // A part that is not there is not there for anybody.
     let part = match asked.part {
         Some(number) => Some(part(&located, number).await?),
@@ -78,7 +82,7 @@ pub(super) async fn find(
     let size = located.entry.size;
     if let Some((bytes, parts, checksums)) = part {
         let checksums = if tell { checksums } else { Vec::new() };
-        return Ok(Found { located, bytes, partial: true, parts, checksums });
+        return Ok(Found { located, version, bytes, partial: true, parts, checksums });
     }
     let (bytes, partial) = match &asked.range {
         Some(asked) => (range::resolve(asked, size)?, true),
@@ -86,7 +90,7 @@ pub(super) async fn find(
     };
     // A checksum of the whole says nothing of a piece.
     let checksums = if tell && !partial { located.detail.checksums.clone() } else { Vec::new() };
-    Ok(Found { located, bytes, partial, parts: None, checksums })
+    Ok(Found { located, version, bytes, partial, parts: None, checksums })
 }
 
 /// The bytes of one part of a multipart object, the number of parts, and the part's checksums. An object put whole is its only part.
@@ -170,6 +174,19 @@ macro_rules! output {
             e_tag: Some($crate::s3::describe::etag(&entry.etag)),
             expires: headers.expires,
             last_modified: Some($crate::s3::describe::stamp(entry.modified)),
+            object_lock_legal_hold_status: $crate::s3::protection::told_hold(&detail.lock)
+                .map(::s3s::dto::ObjectLockLegalHoldStatus::from_static),
+            object_lock_mode: detail
+                .lock
+                .retention
+                .map(|retention| $crate::s3::protection::mode_name(retention.mode))
+                .map(::s3s::dto::ObjectLockMode::from_static),
+            object_lock_retain_until_date: detail
+                .lock
+                .retention
+                .map(|retention| $crate::s3::protection::told_until(retention.until)),
+            tag_count: $crate::s3::tags::count(&detail.tags),
+            version_id: found.version.clone(),
             metadata: Some(detail.user.iter().cloned().collect()),
             parts_count: found.parts,
             sse_customer_algorithm,

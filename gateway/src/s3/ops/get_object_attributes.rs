@@ -21,14 +21,15 @@ pub(in crate::s3) async fn run(
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let input = request.input;
     let wanted = Wanted::read(&input.object_attributes)?;
-    describe::only_null(input.version_id.as_deref())?;
+    let version = describe::version(input.version_id.as_deref())?;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key,
         input.sse_customer_key_md5.as_deref(),
     )?;
     let key = describe::key(&input.key)?;
-    let located = catalog.locate(allowed.id(), &key).await.map_err(error::catalog)?;
+    let located = catalog.locate_version(allowed.id(), &key, version).await;
+    let located = located.map_err(error::catalog)?;
     customer::check(&located.detail.encryption, customer.as_ref())?;
 
     let limit = listing::limit(input.max_parts, "max-parts")?;
@@ -44,6 +45,7 @@ pub(in crate::s3) async fn run(
         storage_class: wanted
             .class
             .then(|| StorageClass::from(describe::class_name(entry.class.as_ref()))),
+        version_id: describe::version_read(allowed.bucket(), entry.version),
         ..GetObjectAttributesOutput::default()
     })
 }

@@ -13,8 +13,11 @@ pub(super) mod head_object;
 pub(super) mod list_buckets;
 pub(super) mod list_objects;
 pub(super) mod list_objects_v2;
+pub(super) mod lock;
 pub(super) mod multipart;
 pub(super) mod put_object;
+pub(super) mod tagging;
+pub(super) mod versioning;
 
 mod found;
 mod source;

@@ -5,12 +5,13 @@ use metadata::records::{Checksum, Detail};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use types::Timestamp;
 
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
 use crate::s3::form::Slack;
-use crate::s3::{S3Settings, body, conditions, customer, describe, error, later};
+use crate::s3::{S3Settings, body, conditions, customer, describe, error, later, protection, tags};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -26,7 +27,7 @@ pub(in crate::s3) async fn run(
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
-    let target = target(&allowed, settings, &mut input)?;
+    let target = target(&allowed, settings, writer.clock.now(), &mut input)?;
     if target.preconditions != metadata::Preconditions::default() {
         // The commit decides; this only spares the client the upload.
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
@@ -51,6 +52,7 @@ pub(in crate::s3) async fn run(
         checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
         sse_customer_algorithm,
         sse_customer_key_md5,
+        version_id: describe::version_written(entry.version),
         ..PutObjectOutput::default()
     };
     checksum::show!(output, claims.held().iter());
@@ -74,6 +76,7 @@ pub(super) fn length(header: Option<i64>, body: Option<&s3s::dto::StreamingBlob>
 fn target(
     allowed: &Authorized<PutObject>,
     settings: &S3Settings,
+    now: Timestamp,
     input: &mut PutObjectInput,
 ) -> S3Result<Target> {
     later::asked!(input).refuse()?;
@@ -96,8 +99,10 @@ fn target(
         detail: Detail {
             headers: describe::keep(describe::content_headers!(input)),
             user: describe::user_metadata(input.metadata.take())?,
-            checksums: Vec::new(),
             encryption: customer::encryption(customer.as_ref()),
+            tags: input.tagging.as_deref().map_or(Ok(Vec::new()), tags::read_header)?,
+            lock: protection::asked!(input).read(now)?,
+            ..Detail::default()
         },
         customer,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),

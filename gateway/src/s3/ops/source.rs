@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use metadata::{Catalog, Located};
+use metadata::{Catalog, CatalogError, Located};
 use s3s::dto::{self, CopySource, ETagCondition};
-use s3s::{S3ErrorCode, S3Request, S3Result};
-use types::ObjectKey;
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use types::{ObjectKey, VersionId};
 
 use crate::get::Reader;
 use crate::put::{self, CustomerKey, PUT_MAX};
@@ -18,6 +18,7 @@ use crate::s3::{customer, describe, error};
 pub(super) struct Source {
     allowed: Authorized<GetObject>,
     key: ObjectKey,
+    version: Option<VersionId>,
     conditions: ReadConditions,
     customer: Option<CustomerKey>,
 }
@@ -63,7 +64,7 @@ impl Source {
         let CopySource::Bucket { bucket, key, version_id } = fields.source else {
             return Err(error::later("Copying from an access point"));
         };
-        describe::only_null(version_id.as_deref())?;
+        let version = describe::version(version_id.as_deref())?;
         let customer =
             customer::key(fields.algorithm.as_deref(), fields.key, fields.key_md5.as_deref())?;
         let conditions = ReadConditions {
@@ -73,25 +74,43 @@ impl Source {
             if_unmodified_since: fields.if_unmodified_since,
         };
         let allowed = gate.bucket(request, &bucket, fields.expected_owner.as_deref()).await?;
-        Ok(Self { allowed, key: describe::key(&key)?, conditions, customer })
+        Ok(Self { allowed, key: describe::key(&key)?, version, conditions, customer })
     }
 
     /// The source as it is now, if it is the one the client means and the key they brought opens it.
     pub(super) async fn locate(&self, catalog: &Catalog) -> S3Result<Located> {
-        let located = catalog.locate(self.allowed.id(), &self.key).await.map_err(error::catalog)?;
+        let located = catalog.locate_version(self.allowed.id(), &self.key, self.version).await;
+        let located = located.map_err(of_source)?;
         customer::check(&located.detail.encryption, self.customer.as_ref())?;
         self.conditions.check_source(&located.entry)?;
         Ok(located)
     }
 
-    /// Whether `key` of the bucket that `target` may write to is this very object.
+    /// Whether `key` of the bucket that `target` may write to is this very object. An older version may be copied over its own key: that
+    /// is how one brings it back.
     pub(super) fn is<A>(&self, target: &Authorized<A>, key: &ObjectKey) -> bool {
-        self.allowed.id() == target.id() && self.key == *key
+        self.allowed.id() == target.id() && self.key == *key && self.version.is_none()
+    }
+
+    /// The id of the version that was copied, where it is told.
+    pub(super) fn version(&self, from: &Located) -> Option<String> {
+        describe::version_read(self.allowed.bucket(), from.entry.version)
     }
 
     /// The customer's key of the source.
     pub(super) fn customer(&self) -> Option<&CustomerKey> {
         self.customer.as_ref()
+    }
+}
+
+/// A source that is a delete marker cannot be copied, by whatever name it was meant.
+fn of_source(failed: CatalogError) -> S3Error {
+    match failed {
+        CatalogError::DeleteMarker { named: true, .. } => error::refuse(
+            S3ErrorCode::InvalidRequest,
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+        ),
+        failed => error::catalog(failed),
     }
 }
 

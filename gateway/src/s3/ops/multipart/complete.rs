@@ -204,7 +204,9 @@ async fn repeated(
         Ok(Located { entry, detail, .. }) if entry.manifest == at.2 => {
             Ok(respond(input, &entry, &detail.checksums))
         }
-        Ok(_) | Err(CatalogError::NoSuchKey) => Err(S3Error::new(S3ErrorCode::NoSuchUpload)),
+        Ok(_) | Err(CatalogError::NoSuchKey | CatalogError::DeleteMarker { .. }) => {
+            Err(S3Error::new(S3ErrorCode::NoSuchUpload))
+        }
         Err(failed) => Err(error::catalog(failed)),
     }
 }
@@ -220,6 +222,7 @@ fn respond(
         key: Some(input.key),
         e_tag: Some(describe::etag(&entry.etag)),
         checksum_type: checksums.first().map(|checksum| checksum::type_of(checksum.kind)),
+        version_id: describe::version_written(entry.version),
         ..CompleteMultipartUploadOutput::default()
     };
     checksum::show!(output, checksums);

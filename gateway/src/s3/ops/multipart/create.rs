@@ -8,7 +8,7 @@ use types::Timestamp;
 
 use crate::put::Writer;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{S3Settings, checksum, customer, describe, error, later};
+use crate::s3::{S3Settings, checksum, customer, describe, error, later, protection, tags};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -69,8 +69,10 @@ fn upload(
         detail: Detail {
             headers: describe::keep(describe::content_headers!(input)),
             user: describe::user_metadata(input.metadata.take())?,
-            checksums: Vec::new(),
             encryption: customer::encryption(customer.as_ref()),
+            tags: input.tagging.as_deref().map_or(Ok(Vec::new()), tags::read_header)?,
+            lock: protection::asked!(input).read(initiated)?,
+            ..Detail::default()
         },
         checksum: checksum::announced(
             input.checksum_algorithm.as_ref(),

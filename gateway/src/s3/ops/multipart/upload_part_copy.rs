@@ -69,6 +69,7 @@ pub(in crate::s3) async fn run(
     let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
     Ok(UploadPartCopyOutput {
         copy_part_result: Some(result),
+        copy_source_version_id: source.version(&from),
         sse_customer_algorithm,
         sse_customer_key_md5,
         ..UploadPartCopyOutput::default()

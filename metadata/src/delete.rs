@@ -1,0 +1,200 @@
+//! Deletions. What a bucket's versioning makes of one:
+//!
+//! | | without a version id | with one |
+//! |---|---|---|
+//! | unversioned | the object goes | only `null` is there to go |
+//! | enabled | a delete marker becomes the current version | that version goes |
+//! | suspended | the version `null` goes, a delete marker `null` becomes the current version | that version goes |
+//!
+//! Object lock is looked at in the same transaction: a version it protects does not go.
+
+use kv::Tx;
+use types::{BucketId, BucketName, ManifestId, ObjectKey, VersionId};
+
+use crate::buckets::once_decided;
+use crate::commit::check_bucket;
+use crate::records::{Body, Bucket, Entry, Etag, Versioning};
+use crate::schema::{DETAILS, OBJECTS};
+use crate::versions::{ObjectAt, new_version, pick};
+use crate::{Catalog, CatalogError, Preconditions};
+
+/// One deletion.
+#[derive(Clone, Debug)]
+pub struct Delete {
+    /// The key.
+    pub key: ObjectKey,
+    /// The version; `None` deletes the key.
+    pub version: Option<VersionId>,
+    /// What must hold of the version, or of the key's current one.
+    pub preconditions: Preconditions,
+    /// Whether a governance retention is to be ignored, which the caller must be allowed to.
+    pub bypass: bool,
+}
+
+/// What a deletion did. Nothing at all, if there was nothing to delete.
+#[derive(Clone, Debug, Default)]
+pub struct Deleted {
+    /// The delete marker that it made, or the version that was named.
+    pub version: Option<VersionId>,
+    /// Whether it made or removed a delete marker.
+    pub marker: bool,
+    /// The version that is gone.
+    pub gone: Option<Entry>,
+}
+
+/// Deletions in one transaction: even if each takes a thousand wraps along, they fit.
+pub const DELETES_AT_ONCE: usize = 16;
+
+impl Delete {
+    /// Deletes a key, whatever it is now.
+    #[must_use]
+    pub fn of(key: ObjectKey) -> Self {
+        Self { key, version: None, preconditions: Preconditions::default(), bypass: false }
+    }
+}
+
+impl Catalog {
+    /// Deletes a key or one of its versions.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketBusy`]; [`CatalogError::PreconditionFailed`], [`CatalogError::NoSuchKey`] (only
+    /// if a condition needs an object); [`CatalogError::Locked`].
+    pub async fn delete_object(
+        &self,
+        bucket: &(BucketName, BucketId),
+        delete: &Delete,
+    ) -> Result<Deleted, CatalogError> {
+        let mut results = self.delete_objects(bucket, std::slice::from_ref(delete)).await?;
+        results.pop().unwrap_or_else(|| Ok(Deleted::default()))
+    }
+
+    /// Deletes several, in one transaction, one after another and each for itself: one that is refused does not keep the others. Up to
+    /// [`DELETES_AT_ONCE`] fit.
+    ///
+    /// # Errors
+    /// What concerns all of them; in the results, what [`Self::delete_object`] is refused for.
+    pub async fn delete_objects(
+        &self,
+        bucket: &(BucketName, BucketId),
+        deletes: &[Delete],
+    ) -> Result<Vec<Result<Deleted, CatalogError>>, CatalogError> {
+        let results = once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                let row = check_bucket(&tx, bucket).await?;
+                let mut results = Vec::with_capacity(deletes.len());
+                for delete in deletes {
+                    match self.delete(&tx, &row, delete).await {
+                        Err(refused) if !is_refusal(&refused) => return Err(refused),
+                        result => results.push(result),
+                    }
+                }
+                Ok(results)
+            })
+        })
+        .await?;
+        for deleted in results.iter().flatten() {
+            self.forget_wraps(deleted.gone.as_ref()).await;
+        }
+        Ok(results)
+    }
+
+    /// One deletion. Writes nothing if it is refused.
+    async fn delete(
+        &self,
+        tx: &Tx,
+        bucket: &Bucket,
+        delete: &Delete,
+    ) -> Result<Deleted, CatalogError> {
+        let at = (bucket.id, delete.key.clone());
+        let present = OBJECTS.get_for_update(tx, &at).await?;
+        match delete.version {
+            Some(version) => self.delete_version(tx, bucket, &at, version, present, delete).await,
+            None => {
+                delete.preconditions.check_delete(present.as_ref())?;
+                self.delete_key(tx, bucket, &at, present).await
+            }
+        }
+    }
+
+    async fn delete_version(
+        &self,
+        tx: &Tx,
+        bucket: &Bucket,
+        at: &ObjectAt,
+        version: VersionId,
+        present: Option<Entry>,
+        delete: &Delete,
+    ) -> Result<Deleted, CatalogError> {
+        let named = Deleted { version: Some(version), ..Deleted::default() };
+        let Some(picked) = pick(tx, at, version, present).await? else {
+            delete.preconditions.check_delete(None)?;
+            return Ok(named);
+        };
+        let entry = picked.entry;
+        delete.preconditions.check_delete(Some(&entry))?;
+        self.check_lock(tx, bucket, &entry, delete.bypass).await?;
+        if picked.current {
+            self.drop_current(tx, at, &entry).await?;
+        } else {
+            self.drop_older(tx, at, &entry).await?;
+        }
+        Ok(Deleted { marker: entry.is_delete_marker(), gone: Some(entry), ..named })
+    }
+
+    async fn delete_key(
+        &self,
+        tx: &Tx,
+        bucket: &Bucket,
+        at: &ObjectAt,
+        present: Option<Entry>,
+    ) -> Result<Deleted, CatalogError> {
+        if bucket.versioning == Versioning::Unversioned {
+            if let Some(entry) = &present {
+                self.drop_current(tx, at, entry).await?;
+            }
+            return Ok(Deleted { gone: present, ..Deleted::default() });
+        }
+        let modified = self.after(present.as_ref());
+        let marker = Entry {
+            version: new_version(bucket, modified),
+            manifest: ManifestId::random(),
+            modified,
+            size: 0,
+            etag: Etag { md5: [0; 16], parts: 0 },
+            geometry: bucket.geometry,
+            class: None,
+            owner: None,
+            checksum: None,
+            body: Body::DeleteMarker,
+        };
+        let gone = self.supersede(tx, bucket, at, present).await?;
+        OBJECTS.put(tx, at, &marker);
+        Ok(Deleted { version: Some(marker.version), marker: true, gone })
+    }
+
+    /// Object lock: whether a version may go. Its detail is claimed, so that a lock that is put on it this moment is seen or refused.
+    async fn check_lock(
+        &self,
+        tx: &Tx,
+        bucket: &Bucket,
+        entry: &Entry,
+        bypass: bool,
+    ) -> Result<(), CatalogError> {
+        if bucket.lock.is_none() {
+            return Ok(());
+        }
+        let detail = DETAILS.get_for_update(tx, &entry.manifest).await?;
+        if detail.is_some_and(|detail| detail.lock.holds(self.now(), bypass)) {
+            return Err(CatalogError::Locked);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is the answer to one deletion, and not the transaction's.
+fn is_refusal(error: &CatalogError) -> bool {
+    matches!(
+        error,
+        CatalogError::PreconditionFailed | CatalogError::NoSuchKey | CatalogError::Locked
+    )
+}

@@ -1,0 +1,177 @@
+//! How the rows of older formats become those of today. Each row type of the past is kept here, in the form it was stored in, with the way
+//! to its successor.
+//!
+//! A table is emptied into its successor in small transactions, each of which moves some rows whole: a crash between two of them leaves a
+//! catalog that the next start goes on with. Nothing else runs before the last row has moved.
+
+use kv::{Family, KeyCodec, KeyPrefix, Table};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use types::{
+    AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, Timestamp, VersionId,
+};
+
+use crate::records::{
+    AccessKey, Acl, Bucket, BucketState, Checksum, ChecksumAlgorithm, ContentHeaders, Detail,
+    Encryption, Entry, Lock, Ownership, Upload, Versioning,
+};
+use crate::schema::{ACCESS_KEYS, BUCKETS, DETAILS, OBJECTS, UPLOADS};
+use crate::{Catalog, CatalogError};
+
+/// Rows moved in one transaction: even the largest (a detail has a few kB) fit.
+const STEP: usize = 100;
+
+const MAIN: Family = Family::MAIN;
+const ACCESS_KEYS_1: Table<String, AccessKey1> = Table::new(MAIN, "access-key/1");
+const BUCKETS_1: Table<BucketName, Bucket1> = Table::new(MAIN, "bucket/1");
+const DETAILS_1: Table<ManifestId, Detail1> = Table::new(MAIN, "detail/1");
+const OBJECTS_1: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/1");
+const UPLOADS_1: Table<(BucketId, ObjectKey, ManifestId), Upload1> = Table::new(MAIN, "upload/1");
+
+impl Catalog {
+    /// Brings every row to today's format. Called once at start, before anything else.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn migrate(&self) -> Result<(), CatalogError> {
+        self.move_rows(&ACCESS_KEYS_1, &ACCESS_KEYS, AccessKey1::next).await?;
+        self.move_rows(&BUCKETS_1, &BUCKETS, Bucket1::next).await?;
+        self.move_rows(&DETAILS_1, &DETAILS, Detail1::next).await?;
+        // Ids were random and never shown while there was but one version: `null`.
+        let unnamed = |entry| Entry { version: VersionId::NULL, ..entry };
+        self.move_rows(&OBJECTS_1, &OBJECTS, unnamed).await?;
+        self.move_rows(&UPLOADS_1, &UPLOADS, Upload1::next).await
+    }
+
+    async fn move_rows<K, V, W>(
+        &self,
+        from: &Table<K, V>,
+        to: &Table<K, W>,
+        next: impl Fn(V) -> W + Send + Sync,
+    ) -> Result<(), CatalogError>
+    where
+        K: KeyCodec + Send + Sync,
+        V: Serialize + DeserializeOwned + Send,
+        W: Serialize + DeserializeOwned + Send + Sync,
+    {
+        let (next, mut moved) = (&next, 0);
+        loop {
+            let count = kv::transact(&*self.kv, |tx| async move {
+                let rows = from.scan(&tx, KeyPrefix::new(), STEP).await?;
+                let count = rows.len();
+                for (key, row) in rows {
+                    to.put(&tx, &key, &next(row));
+                    from.delete(&tx, &key);
+                }
+                Ok::<_, CatalogError>(count)
+            })
+            .await?;
+            moved += count;
+            if count < STEP {
+                break;
+            }
+        }
+        if moved > 0 {
+            tracing::info!(rows = moved, from = from.name(), to = to.name(), "rows migrated");
+        }
+        Ok(())
+    }
+}
+
+/// `access-key/1`.
+#[derive(Serialize, Deserialize)]
+struct AccessKey1 {
+    account: AccountId,
+    sealed_secret: Vec<u8>,
+    created: Timestamp,
+}
+
+impl AccessKey1 {
+    fn next(self) -> AccessKey {
+        AccessKey {
+            account: self.account,
+            sealed_secret: self.sealed_secret,
+            created: self.created,
+            name: String::new(),
+            policy: None,
+            expires: None,
+            enabled: true,
+            session: None,
+        }
+    }
+}
+
+/// `bucket/1`.
+#[derive(Serialize, Deserialize)]
+struct Bucket1 {
+    id: BucketId,
+    owner: AccountId,
+    created: Timestamp,
+    geometry: GeometryName,
+    state: BucketState,
+}
+
+impl Bucket1 {
+    fn next(self) -> Bucket {
+        Bucket {
+            id: self.id,
+            owner: self.owner,
+            created: self.created,
+            geometry: self.geometry,
+            state: self.state,
+            versioning: Versioning::Unversioned,
+            lock: None,
+            ownership: Ownership::BucketOwnerEnforced,
+            acl: Acl::default(),
+        }
+    }
+}
+
+/// `detail/1`. Content headers, checksums and encryption are as they were, save for new variants.
+#[derive(Serialize, Deserialize)]
+struct Detail1 {
+    headers: ContentHeaders,
+    user: Vec<(String, String)>,
+    checksums: Vec<Checksum>,
+    encryption: Encryption,
+}
+
+impl Detail1 {
+    fn next(self) -> Detail {
+        Detail {
+            headers: self.headers,
+            user: self.user,
+            checksums: self.checksums,
+            encryption: self.encryption,
+            tags: Vec::new(),
+            acl: None,
+            lock: Lock::default(),
+            restore: None,
+            replication: None,
+        }
+    }
+}
+
+/// `upload/1`.
+#[derive(Serialize, Deserialize)]
+struct Upload1 {
+    initiated: Timestamp,
+    owner: Option<AccountId>,
+    geometry: GeometryName,
+    class: Option<String>,
+    detail: Detail1,
+    checksum: Option<(ChecksumAlgorithm, bool)>,
+}
+
+impl Upload1 {
+    fn next(self) -> Upload {
+        Upload {
+            initiated: self.initiated,
+            owner: self.owner,
+            geometry: self.geometry,
+            class: self.class,
+            detail: self.detail.next(),
+            checksum: self.checksum,
+        }
+    }
+}
