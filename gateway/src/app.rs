@@ -22,7 +22,7 @@ use types::clock::SharedClock;
 use types::{AccountId, Clock, MIB, SystemClock};
 use zeroize::Zeroizing;
 
-use crate::admin::{self, AdminParts, Invites, secrets};
+use crate::admin::{self, AdminParts, Invites};
 use crate::config::Config;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
@@ -34,6 +34,7 @@ use crate::put::Writer;
 use crate::put::place::Placer;
 use crate::put::scatter::Pending;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
+use crate::secrets;
 use crate::session::Session;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 
@@ -190,6 +191,8 @@ impl App {
             },
         })?;
 
+        let forgetful = service.clone();
+        let forget_key = Arc::new(move |id: &str| forgetful.forget_key(id));
         let gateways = gateways(&config, node_addr)?;
         let inviter =
             Arc::new(Inviter { gateways: gateways.clone(), root: operator.root.public() });
@@ -230,6 +233,7 @@ impl App {
             clock: Arc::clone(&clock),
             started: Instant::now(),
             data_dir: data.clone(),
+            forget_key,
             metrics: admin::metrics::install(),
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
@@ -415,8 +419,12 @@ async fn root_account(
         catalog.create_account(&id, &account).await?;
     }
     let same = match catalog.access_key(&keys.access_key).await? {
-        Some(found) => secrets::open(keyring, &keys.access_key, &found)
-            .is_ok_and(|secret| *secret == *keys.secret_key),
+        // The root key does whatever the account may, for ever: whatever was made of it since.
+        Some(found) => {
+            let whole = found.enabled && found.policy.is_none() && found.expires.is_none();
+            let secret = secrets::open(keyring, &keys.access_key, &found);
+            whole && secret.is_ok_and(|secret| *secret == *keys.secret_key)
+        }
         None => false,
     };
     if !same {

@@ -22,5 +22,6 @@ pub mod nodes;
 pub mod operator;
 pub mod put;
 pub mod s3;
+pub mod secrets;
 pub mod session;
 pub mod upkeep;

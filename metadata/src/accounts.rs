@@ -69,6 +69,82 @@ impl Catalog {
         Ok(ACCESS_KEYS.get(&self.kv.snapshot().await?, &id.to_owned()).await?)
     }
 
+    /// The access keys of an account, in order of ids, their secrets still sealed.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn access_keys_of(
+        &self,
+        account: &AccountId,
+    ) -> Result<Vec<(String, AccessKey)>, CatalogError> {
+        let mut all = self.all(&ACCESS_KEYS).await?;
+        all.retain(|(_, key)| key.account == *account);
+        Ok(all)
+    }
+
+    /// Changes an access key. `change` may run several times; the key as it is afterwards.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`] if there is no such key.
+    pub async fn change_access_key(
+        &self,
+        id: &str,
+        change: impl Fn(&mut AccessKey) + Send + Sync,
+    ) -> Result<AccessKey, CatalogError> {
+        let (id, change) = (&id.to_owned(), &change);
+        kv::transact(&*self.kv, |tx| async move {
+            let found = ACCESS_KEYS.get_for_update(&tx, id).await?;
+            let mut key = found.ok_or(CatalogError::Missing("access key"))?;
+            change(&mut key);
+            ACCESS_KEYS.put(&tx, id, &key);
+            Ok(key)
+        })
+        .await
+    }
+
+    /// Puts a new access key in the place of another of the same account, which ends with the same commit.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`] if there is no key `old`, [`CatalogError::Exists`] if `id` is taken.
+    pub async fn replace_access_key(
+        &self,
+        old: &str,
+        id: &str,
+        key: &AccessKey,
+    ) -> Result<(), CatalogError> {
+        let (old, id) = (&old.to_owned(), &id.to_owned());
+        kv::transact(&*self.kv, |tx| async move {
+            if ACCESS_KEYS.get_for_update(&tx, old).await?.is_none() {
+                return Err(CatalogError::Missing("access key"));
+            }
+            if ACCESS_KEYS.get_for_update(&tx, id).await?.is_some() {
+                return Err(CatalogError::Exists("access key"));
+            }
+            ACCESS_KEYS.delete(&tx, old);
+            ACCESS_KEYS.put(&tx, id, key);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes temporary keys whose time is over; how many.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn forget_expired_keys(&self) -> Result<usize, CatalogError> {
+        let now = self.now();
+        let over = |key: &AccessKey| {
+            key.session.is_some() && key.expires.is_some_and(|expires| expires <= now)
+        };
+        let mut forgotten = 0;
+        for (id, key) in self.all(&ACCESS_KEYS).await? {
+            if over(&key) && self.delete_access_key(&id).await? {
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
     /// Removes an access key; whether there was one.
     ///
     /// # Errors

@@ -16,21 +16,21 @@ pub struct NewBucket {
     pub versioning: Versioning,
     /// Object lock, if it is enabled.
     pub lock: Option<BucketLock>,
-    /// Who owns what others write.
-    pub ownership: Ownership,
+    /// Who owns what others write, if anything is said of it.
+    pub ownership: Option<Ownership>,
     /// Who may do what beside the owner.
     pub acl: Acl,
 }
 
 impl NewBucket {
-    /// A private bucket without versions, whose owner owns everything in it.
+    /// A private bucket without versions.
     #[must_use]
     pub fn plain(geometry: GeometryName) -> Self {
         Self {
             geometry,
             versioning: Versioning::default(),
             lock: None,
-            ownership: Ownership::default(),
+            ownership: None,
             acl: Acl::default(),
         }
     }

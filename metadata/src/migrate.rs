@@ -121,7 +121,7 @@ impl Bucket1 {
             state: self.state,
             versioning: Versioning::Unversioned,
             lock: None,
-            ownership: Ownership::BucketOwnerEnforced,
+            ownership: Some(Ownership::BucketOwnerEnforced),
             acl: Acl::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! Accounts and their access keys.
+//! Accounts.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use metadata::CatalogError;
 use metadata::records::Account;
 use serde::{Deserialize, Serialize};
 use types::AccountId;
-use zeroize::Zeroizing;
 
 use super::auth::Operator;
 use super::error::ApiError;
-use super::{AdminParts, health, secrets};
+use super::keys::{self, NewPair, Scope};
+use super::{AdminParts, health};
 
 /// Bytes of the longest name or e-mail address.
 const TEXT_MAX: usize = 256;
@@ -30,15 +30,6 @@ pub(super) struct NewAccount {
     secret_key: Option<String>,
 }
 
-/// What to create an access key from.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewKey {
-    account: AccountId,
-    access_key: Option<String>,
-    secret_key: Option<String>,
-}
-
 /// An account as it is shown.
 #[derive(Serialize)]
 pub(super) struct ShownAccount {
@@ -48,14 +39,7 @@ pub(super) struct ShownAccount {
     created: String,
     operator: bool,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    key: Option<ShownKey>,
-}
-
-/// An access key, shown once: the secret cannot be asked for later.
-#[derive(Serialize)]
-pub(super) struct ShownKey {
-    access_key: String,
-    secret_key: String,
+    key: Option<NewPair>,
 }
 
 /// `POST /admin/v1/accounts`
@@ -74,7 +58,7 @@ pub(super) async fn create(
     }
     let key = match (new.access_key, new.secret_key) {
         (None, None) => None,
-        (access, secret) => Some(pair(access, secret)?),
+        (access, secret) => Some(keys::pair(access, secret)?),
     };
     // Looked at first, so that a taken key does not leave an account without one behind.
     if let Some((access, _)) = &key
@@ -82,12 +66,15 @@ pub(super) async fn create(
     {
         return Err(CatalogError::Exists("access key").into());
     }
+    if crate::s3::is_reserved(&new.id) {
+        return Err(ApiError::Invalid(format!("{} stands for nobody and is no account's", new.id)));
+    }
     let account =
         Account { name: new.name, email: new.email, created: admin.clock.now(), operator: false };
     admin.catalog.create_account(&new.id, &account).await?;
     let key = match key {
         None => None,
-        Some(pair) => Some(store(&admin, &new.id, pair).await?),
+        Some(pair) => Some(keys::store(&admin, &new.id, pair, Scope::default()).await?),
     };
     Ok((StatusCode::CREATED, Json(shown(new.id, account, key))))
 }
@@ -101,42 +88,7 @@ pub(super) async fn list(
     Ok(Json(accounts.into_iter().map(|(id, account)| shown(id, account, None)).collect()))
 }
 
-/// `POST /admin/v1/keys`
-pub(super) async fn create_key(
-    _: Operator,
-    State(admin): State<Arc<AdminParts>>,
-    body: Result<Json<NewKey>, JsonRejection>,
-) -> Result<(StatusCode, Json<ShownKey>), ApiError> {
-    let Json(new) = body.map_err(health::unreadable)?;
-    let pair = match (new.access_key, new.secret_key) {
-        (None, None) => secrets::generate(),
-        (access, secret) => pair(access, secret)?,
-    };
-    Ok((StatusCode::CREATED, Json(store(&admin, &new.account, pair).await?)))
-}
-
-type Pair = (String, Zeroizing<String>);
-
-/// A pair that the caller brings: both halves or none.
-fn pair(access: Option<String>, secret: Option<String>) -> Result<Pair, ApiError> {
-    let (Some(access), Some(secret)) = (access, secret) else {
-        return Err(ApiError::Invalid(
-            "give access_key and secret_key together, or neither".to_owned(),
-        ));
-    };
-    secrets::check(&access, &secret).map_err(|words| ApiError::Invalid(words.to_owned()))?;
-    Ok((access, Zeroizing::new(secret)))
-}
-
-async fn store(admin: &AdminParts, account: &AccountId, pair: Pair) -> Result<ShownKey, ApiError> {
-    let (access_key, secret_key) = pair;
-    let key =
-        secrets::seal(&admin.keyring, &access_key, &secret_key, account.clone(), admin.clock.now());
-    admin.catalog.create_access_key(&access_key, &key).await?;
-    Ok(ShownKey { access_key, secret_key: secret_key.to_string() })
-}
-
-fn shown(id: AccountId, account: Account, key: Option<ShownKey>) -> ShownAccount {
+fn shown(id: AccountId, account: Account, key: Option<NewPair>) -> ShownAccount {
     let Account { name, email, created, operator } = account;
     ShownAccount { id, name, email, created: health::rfc3339(created), operator, key }
 }

@@ -12,7 +12,8 @@ use types::{AccountId, KIB};
 
 use super::error::ApiError;
 use super::sigv4::Claim;
-use super::{AdminParts, SERVICE, secrets};
+use super::{AdminParts, SERVICE};
+use crate::secrets;
 
 /// Bytes of the longest request body; every message of this API is far shorter.
 const BODY_MAX: usize = 64 * KIB as usize;
@@ -46,15 +47,19 @@ pub(super) async fn check(
         }
     };
     let key = admin.catalog.access_key(claim.access_key()).await?.ok_or(ApiError::UnknownKey)?;
+    if !key.enabled || key.expires.is_some_and(|expires| expires <= admin.clock.now()) {
+        return Err(ApiError::UnknownKey);
+    }
     let secret = secrets::open(&admin.keyring, claim.access_key(), &key)?;
     claim.verify(&secret, &parts, &body)?;
     let account = admin.catalog.account(&key.account).await?.ok_or(ApiError::UnknownKey)?;
-    if !account.operator {
+    // A key that was narrowed is not the operator.
+    if !account.operator || key.policy.is_some() || key.session.is_some() {
         return Err(ApiError::NotOperator);
     }
     let operator = Operator(key.account);
     if !parts.method.is_safe() {
-        tracing::info!(operator = %operator.0, method = %parts.method, path = parts.uri.path(), "admin request");
+        tracing::info!(target: "audit", operator = %operator.0, method = %parts.method, path = parts.uri.path(), "admin request");
     }
     parts.extensions.insert(operator);
     Ok(next.run(Request::from_parts(parts, Body::from(body))).await)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! watchers ─▶ health                                     unsigned, reveals nothing of anybody
-//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · nodes · invites · durability · backup · fsck
+//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · nodes · invites · durability · backup · fsck
 //! ```
 //!
 //! Only [`auth`] can make an `Operator`, and every handler behind it demands one: a route that was mounted in front of the check
@@ -14,9 +14,9 @@ pub mod backup;
 mod durability;
 mod error;
 mod health;
+mod keys;
 pub mod metrics;
 mod nodes;
-pub mod secrets;
 pub mod sigv4;
 
 use std::path::PathBuf;
@@ -68,6 +68,8 @@ pub struct AdminParts {
     pub started: Instant,
     /// Where keyring and operator's keys lie, for backups.
     pub data_dir: PathBuf,
+    /// Ends the gateway's memory of an access key that was changed.
+    pub forget_key: Arc<dyn Fn(&str) + Send + Sync>,
     /// Renders the process's metrics.
     pub metrics: PrometheusHandle,
 }
@@ -86,7 +88,9 @@ pub fn router(parts: AdminParts) -> Router {
     let parts = Arc::new(parts);
     let signed = Router::new()
         .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
-        .route("/admin/v1/keys", post(accounts::create_key))
+        .route("/admin/v1/keys", get(keys::list).post(keys::create))
+        .route("/admin/v1/keys/{id}", get(keys::show).delete(keys::delete))
+        .route("/admin/v1/keys/{id}/{change}", post(keys::change))
         .route("/admin/v1/nodes", get(nodes::list))
         .route("/admin/v1/nodes/{id}/lost", post(nodes::lost))
         .route("/admin/v1/invites", post(nodes::invite).delete(nodes::revoke))

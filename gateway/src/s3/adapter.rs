@@ -80,6 +80,23 @@ delegate! {
     delete_object: delete_object(gate, catalog) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog) DeleteObjectsInput => DeleteObjectsOutput;
 
+    get_bucket_acl: access::get_bucket_acl(gate, catalog) GetBucketAclInput => GetBucketAclOutput;
+    put_bucket_acl: access::put_bucket_acl(gate, catalog) PutBucketAclInput => PutBucketAclOutput;
+    get_object_acl: access::get_object_acl(gate, catalog) GetObjectAclInput => GetObjectAclOutput;
+    put_object_acl: access::put_object_acl(gate, catalog) PutObjectAclInput => PutObjectAclOutput;
+    get_bucket_policy: access::get_policy(gate, catalog) GetBucketPolicyInput => GetBucketPolicyOutput;
+    put_bucket_policy: access::put_policy(gate, catalog) PutBucketPolicyInput => PutBucketPolicyOutput;
+    delete_bucket_policy: access::delete_policy(gate, catalog) DeleteBucketPolicyInput => DeleteBucketPolicyOutput;
+    get_bucket_policy_status: access::get_policy_status(gate) GetBucketPolicyStatusInput => GetBucketPolicyStatusOutput;
+    get_public_access_block: access::get_block(gate, catalog) GetPublicAccessBlockInput => GetPublicAccessBlockOutput;
+    put_public_access_block: access::put_block(gate, catalog) PutPublicAccessBlockInput => PutPublicAccessBlockOutput;
+    delete_public_access_block: access::delete_block(gate, catalog) DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput;
+    get_bucket_ownership_controls: access::get_ownership(gate) GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput;
+    put_bucket_ownership_controls: access::put_ownership(gate, catalog) PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput;
+    delete_bucket_ownership_controls: access::delete_ownership(gate, catalog) DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput;
+    get_bucket_request_payment: access::get_payment(gate, catalog) GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput;
+    put_bucket_request_payment: access::put_payment(gate, catalog) PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput;
+
     create_multipart_upload: multipart::create(gate, catalog, writer, settings) CreateMultipartUploadInput => CreateMultipartUploadOutput;
     upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput => UploadPartOutput;
     upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;

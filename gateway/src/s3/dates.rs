@@ -15,3 +15,11 @@ pub(super) fn http_date(time: Timestamp) -> Option<HeaderValue> {
     stamp(time).format(dto::TimestampFormat::HttpDate, &mut text).ok()?;
     HeaderValue::from_bytes(&text).ok()
 }
+
+/// A moment to the second, as XML outside of S3's own operations writes it.
+pub(super) fn iso8601(time: Timestamp) -> String {
+    let mut text = Vec::new();
+    // Writing into memory does not fail, and every such time has a year.
+    let _ = stamp(time).format(dto::TimestampFormat::DateTime, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -24,6 +24,8 @@ use crate::http::{BodyFault, RequestId};
 const UNMEASURED_MAX: usize = 8 * MIB as usize;
 /// Bodies held in memory at once; one more is answered `SlowDown`.
 const HELD: usize = 16;
+/// The same for requests that nobody signed: strangers cannot take the places of customers.
+const HELD_UNSIGNED: usize = 4;
 /// A code whose status AWS documents as 400 and clients of presigned URLs know as 403.
 const EXPIRY_OUT_OF_RANGE: &str = "AuthorizationQueryParametersError";
 
@@ -34,11 +36,13 @@ pub struct Service {
     forms: Forms,
     keys: Arc<AccessKeys>,
     holding: Arc<Semaphore>,
+    holding_unsigned: Arc<Semaphore>,
 }
 
 impl Service {
     pub(super) fn new(library: Library, forms: Forms, keys: Arc<AccessKeys>) -> Self {
-        Self { library, forms, keys, holding: Arc::new(Semaphore::new(HELD)) }
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { library, forms, keys, holding: places(HELD), holding_unsigned: places(HELD_UNSIGNED) }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -74,7 +78,9 @@ impl Service {
 
     async fn prepare(&self, request: Request<Body>) -> S3Result<Request<Body>> {
         let Some(need) = need_of(&request) else { return Ok(request) };
-        let _place = self.holding.try_acquire().map_err(|_| S3Error::new(S3ErrorCode::SlowDown))?;
+        let signed = is_signed(&request);
+        let places = if signed { &self.holding } else { &self.holding_unsigned };
+        let _place = places.try_acquire().map_err(|_| S3Error::new(S3ErrorCode::SlowDown))?;
         let (parts, stream) = request.into_parts();
         let bytes = read_whole(stream, need).await?;
         if need == Need::Digests {
@@ -119,8 +125,8 @@ fn need_of(request: &Request<Body>) -> Option<Need> {
         .get("x-amz-content-sha256")
         .is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-"));
     let carries = request.method() == Method::PUT || request.method() == Method::POST;
-    // An `aws-chunked` body says its length in a header of its own and is checked chunk by chunk. An unsigned request is refused anyway.
-    if chunked || !carries || !is_signed(request) {
+    // An `aws-chunked` body says its length in a header of its own and is checked chunk by chunk.
+    if chunked || !carries {
         return None;
     }
     let delete = |query: &str| query.split('&').any(|pair| pair == "delete" || pair == "delete=");
@@ -128,7 +134,9 @@ fn need_of(request: &Request<Body>) -> Option<Need> {
         return Some(Need::Digests);
     }
     let exact = http_body::Body::size_hint(request.body()).exact();
-    (exact.is_none() && !headers.contains_key(header::CONTENT_LENGTH)).then_some(Need::Length)
+    let unmeasured = exact.is_none() && !headers.contains_key(header::CONTENT_LENGTH);
+    // Strangers have to say how much they bring: the operation refuses what nobody measured.
+    (unmeasured && is_signed(request)).then_some(Need::Length)
 }
 
 fn is_signed(request: &Request<Body>) -> bool {

@@ -8,6 +8,7 @@
 //!
 //! The S3 library ends in this folder: nothing below it knows its types.
 
+mod acl;
 mod adapter;
 mod auth;
 mod authorize;
@@ -20,12 +21,15 @@ mod describe;
 mod error;
 mod form;
 mod front;
+mod granted;
 mod later;
 mod lenient;
 mod listing;
 mod ops;
+pub mod policy;
 mod protection;
 mod range;
+mod sts;
 mod tags;
 
 use std::sync::Arc;
@@ -40,8 +44,17 @@ use types::{GeometryName, MIB};
 use crate::get::Reader;
 use crate::put::{PUT_MAX, Writer};
 
+pub(crate) use authorize::is_reserved;
 pub use front::Service;
 pub use s3s::Body as ResponseBody;
+
+/// Whether a text can be an access key's policy.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn check_key_policy(text: &str) -> Result<(), String> {
+    policy::Policy::read(text, policy::Kind::Key).map(|_| ()).map_err(|error| error.to_string())
+}
 
 /// The longest a presigned URL is good for, in seconds: 7 days, as on AWS.
 const PRESIGNED_MAX: u32 = 7 * 24 * 3600;
@@ -95,22 +108,33 @@ pub enum S3SetupError {
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let S3Parts { catalog, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
-    let (clock, post_v2) = (Arc::clone(&writer.clock), settings.post_signature_v2);
+    let post_v2 = settings.post_signature_v2;
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
 
     // Innermost: what is allowed, and the operations themselves.
-    let keys = Arc::new(auth::AccessKeys::new(catalog.clone(), keyring));
-    let gate = authorize::Gate::new(catalog.clone(), Arc::clone(&keys));
-    let adapter = adapter::Adapter::new(gate, catalog, writer, reader, settings);
+    let clock = Arc::clone(&writer.clock);
+    let keys =
+        Arc::new(auth::AccessKeys::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&clock)));
+    let gate = authorize::Gate::new(
+        catalog.clone(),
+        Arc::clone(&keys),
+        Arc::clone(&clock),
+        &settings.region,
+    );
+    let adapter = adapter::Adapter::new(gate.clone(), catalog.clone(), writer, reader, settings);
 
     // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
     let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();
 
-    // Checks host, signature, expiry and clock, then parses: an unsigned request ends here.
+    // Checks host, and of a signature, if there is one, that it is right, fresh and near our clock; then parses.
     let mut library = library(adapter, &config, domain.as_deref())?;
     library.set_auth(auth::Signers(Arc::clone(&keys)));
+    library.set_access(auth::AskTheGate);
     // After the signature, which covers the Range header, and before parsing, which would refuse it.
-    library.set_route(lenient::UselessRange::new(trusting.clone()));
+    library.set_route(sts::Routes {
+        tokens: sts::Tokens::new(gate.clone(), catalog.clone(), Arc::clone(&keyring)),
+        lenient: lenient::UselessRange::new(trusting.clone()),
+    });
 
     // Forms check their own signatures, then are PUTs.
     let host = domain.as_deref().map(host).transpose()?;
@@ -147,7 +171,7 @@ fn config() -> S3Config {
     config.aws_chunked_stream_max_chunk_size = SIGNED_CHUNK_MAX;
     config.presigned_url_max_skew_time_secs = CLOCK_SKEW;
     config.presigned_url_max_expires_secs = PRESIGNED_MAX;
-    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    config.sig_v4_allowed_services = vec!["s3".to_owned(), sts::SERVICE.to_owned()];
     config.enable_sig_v2 = false;
     config
 }

@@ -23,8 +23,8 @@ pub struct Bucket {
     pub versioning: Versioning,
     /// Object lock, if it is enabled: then versioning is too, and neither can be turned off.
     pub lock: Option<BucketLock>,
-    /// Who owns what others write into it, and whether access control lists count.
-    pub ownership: Ownership,
+    /// Who owns what others write into it, and whether access control lists count. `None` is never said: as [`Ownership::ObjectWriter`].
+    pub ownership: Option<Ownership>,
     /// Who may do what with the bucket beside its owner and its policy.
     pub acl: Acl,
 }
@@ -44,10 +44,9 @@ pub enum Versioning {
 
 /// Who owns what others write, and whether access control lists count
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html>). Discriminants are stored: append only.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Ownership {
     /// The bucket's owner owns everything, and access control lists are off.
-    #[default]
     BucketOwnerEnforced,
     /// The bucket's owner owns what is written with `bucket-owner-full-control`, the writer the rest.
     BucketOwnerPreferred,

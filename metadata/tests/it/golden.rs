@@ -336,7 +336,7 @@ fn bucket() -> Bucket {
         lock: Some(BucketLock {
             default: Some(DefaultRetention { mode, period: RetentionPeriod::Years(1) }),
         }),
-        ownership: Ownership::ObjectWriter,
+        ownership: Some(Ownership::ObjectWriter),
         acl: Acl {
             grants: vec![
                 grant(Grantee::Account("bob".parse().expect("an id")), Permission::WriteAcp),
@@ -678,7 +678,7 @@ async fn rows_of_the_past_become_those_of_today() {
     let plain = Bucket {
         versioning: Versioning::Unversioned,
         lock: None,
-        ownership: Ownership::BucketOwnerEnforced,
+        ownership: Some(Ownership::BucketOwnerEnforced),
         acl: Acl::default(),
         ..bucket()
     };

@@ -1,6 +1,7 @@
 //! The proofs from outside, in one binary: real processes, real sockets, real clients. A module per feature group; most tests gather many
 //! assertions of one theme, because each starts a cluster of its own.
 
+mod access;
 mod buckets;
 mod checksums;
 mod clients;

@@ -30,7 +30,7 @@ use self::fields::Form;
 use self::policy::Policy;
 use self::signature::Signed;
 use super::auth::AccessKeys;
-use super::authorize::Vouched;
+use super::authorize::{TOKEN, Vouched};
 use super::{Library, error};
 use crate::put::PUT_MAX;
 
@@ -99,11 +99,13 @@ impl Forms {
 
         let now = self.clock.now();
         let signed = Signed::of(&form, self.v2)?;
-        let signer = match &signed {
+        let vouched = match &signed {
             Some(signed) => {
-                let secret = self.keys.secret(signed.access_key()).await?;
-                signed.verify(secret.expose().as_bytes(), now)?;
-                Some(signed.access_key().to_owned())
+                let token = form.get(TOKEN);
+                let signer = self.keys.signer(signed.access_key(), token).await?;
+                signed.verify(signer.secret().expose().as_bytes(), now)?;
+                let (key, token) = (signed.access_key().to_owned(), token.map(str::to_owned));
+                Some(Vouched { key, token })
             }
             None => None,
         };
@@ -120,8 +122,8 @@ impl Forms {
         let inner = std::mem::take(put.extensions_mut());
         *put.extensions_mut() = parts.extensions;
         put.extensions_mut().extend(inner);
-        if let Some(signer) = signer {
-            put.extensions_mut().insert(Vouched(signer));
+        if let Some(vouched) = vouched {
+            put.extensions_mut().insert(vouched);
         }
         let stored = self.trusting.call(put).await.map_err(S3Error::internal_error)?;
         if !stored.status().is_success() {

@@ -13,7 +13,7 @@ use crate::get::Reader;
 use crate::put::{CustomerKey, Incoming, PutError, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::{
-    S3Settings, checksum, conditions, customer, describe, error, later, protection, tags,
+    S3Settings, acl, checksum, conditions, customer, describe, error, later, protection, tags,
 };
 
 /// How often a source that is being collected at this moment is looked up anew.
@@ -28,11 +28,14 @@ pub(in crate::s3) async fn run(
     mut request: S3Request<CopyObjectInput>,
 ) -> S3Result<CopyObjectOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let expected = input.expected_bucket_owner.as_deref();
+    let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
     let fields = source::fields!(request.input);
     let source = Source::open(gate, &request, fields).await?;
-    let wish = Wish::read(&allowed, settings, writer.clock.now(), request.input)?;
+    let mut wish = Wish::read(&allowed, settings, writer.clock.now(), request.input)?;
+    // A copy is its writer's, with a list of its own.
+    (wish.owner, wish.acl) =
+        acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
 
     // Boxed: it holds a whole PUT, and is far larger than the rest.
     let copied = Box::pin(copy(catalog, writer, reader, &source, &allowed, &wish));
@@ -55,6 +58,8 @@ struct Wish {
     /// Never taken over.
     lock: Lock,
     checksum: Option<ChecksumAlgorithm>,
+    owner: Option<types::AccountId>,
+    acl: Option<metadata::records::Acl>,
 }
 
 impl Wish {
@@ -107,6 +112,8 @@ impl Wish {
                 .checksum_algorithm
                 .map(|name| checksum::parse_name(name.as_str()))
                 .transpose()?,
+            owner: None,
+            acl: None,
         })
     }
 
@@ -132,6 +139,7 @@ impl Wish {
         detail.tags.clone_from(self.tags.as_ref().unwrap_or(&source.tags));
         detail.lock = self.lock;
         detail.encryption = customer::encryption(self.customer.as_ref());
+        detail.acl.clone_from(&self.acl);
         // A redirect is never taken over.
         detail.headers.website_redirect.clone_from(&self.redirect);
         Target {
@@ -139,7 +147,7 @@ impl Wish {
             key: self.key.clone(),
             geometry: self.class.1,
             class: self.class.0.clone(),
-            owner: allowed.writer(),
+            owner: self.owner.clone(),
             detail,
             customer: self.customer.clone(),
             preconditions: self.preconditions.clone(),

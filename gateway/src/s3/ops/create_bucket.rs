@@ -2,12 +2,12 @@
 
 use metadata::records::{BucketLock, Versioning};
 use metadata::{Catalog, CatalogError, NewBucket};
-use s3s::dto::{BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, ObjectOwnership};
+use s3s::dto::{BucketLocationConstraint, CreateBucketInput, CreateBucketOutput};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::BucketName;
 
 use crate::s3::authorize::{Authorized, CreateBucket, Gate};
-use crate::s3::{S3Settings, error, later};
+use crate::s3::{S3Settings, acl, error};
 
 /// The region in which making a bucket again that one owns is no error.
 const FORGIVING_REGION: &str = "us-east-1";
@@ -18,11 +18,16 @@ pub(in crate::s3) async fn run(
     settings: &S3Settings,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<CreateBucketOutput> {
-    let allowed: Authorized<CreateBucket, ()> = gate.account(&request).await?;
+    let allowed: Authorized<CreateBucket, ()> =
+        gate.account(&request, Some(&request.input.bucket)).await?;
     let input = request.input;
     check_wishes(&input, settings)?;
     let name = new_name(&input.bucket)?;
+    let ownership = input.object_ownership.as_ref().map(acl::ownership).transpose()?;
+    let wish = acl::Wish::of(&request.headers);
+    let acl = acl::of_new_bucket(catalog, allowed.caller(), ownership, wish).await?;
     let plain = NewBucket::plain(settings.default_geometry);
+    let plain = NewBucket { ownership, acl: acl.clone(), ..plain };
     // Object lock needs versions, and keeps them.
     let new = match input.object_lock_enabled_for_bucket {
         Some(true) => NewBucket {
@@ -34,7 +39,12 @@ pub(in crate::s3) async fn run(
     };
     match catalog.create_bucket(&name, allowed.caller(), new).await {
         Ok(_) => {}
-        Err(CatalogError::BucketExists(_)) if settings.region == FORGIVING_REGION => {}
+        Err(CatalogError::BucketExists(_)) if settings.region == FORGIVING_REGION => {
+            // What is there already stays as it is; who asks for something else is told so.
+            if catalog.bucket(&name).await.map_err(error::catalog)?.acl != acl {
+                return Err(S3Error::new(S3ErrorCode::BucketAlreadyExists));
+            }
+        }
         Err(refused) => return Err(error::catalog(refused)),
     }
     Ok(CreateBucketOutput { bucket_arn: None, location: Some(format!("/{name}")) })
@@ -52,27 +62,6 @@ fn new_name(text: &str) -> S3Result<BucketName> {
 
 /// Refuses what the bucket would not have.
 fn check_wishes(input: &CreateBucketInput, settings: &S3Settings) -> S3Result<()> {
-    if let Some(acl) = &input.acl {
-        later::bucket_acl(acl.as_str())?;
-    }
-    let grants = input.grant_full_control.is_some()
-        || input.grant_read.is_some()
-        || input.grant_read_acp.is_some()
-        || input.grant_write.is_some()
-        || input.grant_write_acp.is_some();
-    if grants {
-        return Err(error::later("Granting access by header"));
-    }
-    match input.object_ownership.as_ref().map(ObjectOwnership::as_str) {
-        // Without grants the owner owns everything, whatever the mode.
-        None
-        | Some(
-            ObjectOwnership::BUCKET_OWNER_ENFORCED
-            | ObjectOwnership::BUCKET_OWNER_PREFERRED
-            | ObjectOwnership::OBJECT_WRITER,
-        ) => {}
-        Some(_) => return Err(S3Error::new(S3ErrorCode::InvalidArgument)),
-    }
     let Some(configuration) = &input.create_bucket_configuration else { return Ok(()) };
     if configuration.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
         return Err(error::later("Bucket tagging"));

@@ -4,7 +4,7 @@ use metadata::{Catalog, CatalogError, Delete, Deleted};
 use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Result};
 
-use crate::s3::authorize::{Authorized, DeleteObject, Gate};
+use crate::s3::authorize::{Authorized, BypassGovernanceRetention, DeleteObject, Gate};
 use crate::s3::{conditions, describe, error};
 
 pub(in crate::s3) async fn run(
@@ -13,8 +13,13 @@ pub(in crate::s3) async fn run(
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<DeleteObjectOutput> {
     let input = &request.input;
-    let allowed: Authorized<DeleteObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let (expected, named) = (input.expected_bucket_owner.as_deref(), input.version_id.as_deref());
+    let door = gate.open(&request, &input.bucket, expected).await?;
+    let allowed: Authorized<DeleteObject> = door.object(&input.key, named).await?;
+    // Who may not bypass asks in vain, and is told so only where it would matter.
+    let bypass = input.bypass_governance_retention == Some(true)
+        && door.may::<BypassGovernanceRetention>(&input.key, named);
+    drop(door);
     let input = request.input;
     let delete = Delete {
         version: describe::version(input.version_id.as_deref())?,
@@ -24,7 +29,7 @@ pub(in crate::s3) async fn run(
             input.if_match_size,
             input.if_match_last_modified_time.as_ref(),
         )?,
-        bypass: input.bypass_governance_retention == Some(true),
+        bypass,
     };
     let deleted = settle(catalog.delete_object(&allowed.at(), &delete).await);
     let deleted = deleted.map_err(error::catalog)?;

@@ -7,10 +7,9 @@ use s3s::dto::{
     DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
-use types::{BucketId, BucketName};
 
 use super::delete_object::settle;
-use crate::s3::authorize::{Authorized, DeleteObject, Gate};
+use crate::s3::authorize::{BypassGovernanceRetention, DeleteObject, Door, Gate};
 use crate::s3::{conditions, describe, error};
 
 /// The most keys in one request.
@@ -27,16 +26,16 @@ pub(in crate::s3) async fn run(
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<DeleteObjectsOutput> {
     let input = &request.input;
-    let allowed: Authorized<DeleteObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let expected = input.expected_bucket_owner.as_deref();
+    // Each key is asked for by itself: policies may tell them apart.
+    let door = gate.open(&request, &input.bucket, expected).await?.into_owned();
     let bypass = request.input.bypass_governance_retention == Some(true);
     let wanted = request.input.delete;
     if !(1..=KEYS_MAX).contains(&wanted.objects.len()) {
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
     }
-    let at = allowed.at();
     let batches = wanted.objects.chunks(DELETES_AT_ONCE);
-    let batches: Vec<_> = batches.map(|objects| some(catalog, &at, objects, bypass)).collect();
+    let batches: Vec<_> = batches.map(|objects| some(catalog, &door, objects, bypass)).collect();
     let results: Vec<_> = futures::stream::iter(batches).buffered(AT_ONCE).concat().await;
     let quiet = wanted.quiet == Some(true);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
@@ -53,13 +52,28 @@ pub(in crate::s3) async fn run(
 /// Deletes a few in one transaction; an outcome for each, in their order.
 async fn some(
     catalog: &Catalog,
-    at: &(BucketName, BucketId),
+    door: &Door<'_>,
     objects: &[ObjectIdentifier],
     bypass: bool,
 ) -> Vec<Outcome> {
-    let read: Vec<_> = objects.iter().map(|object| read(object, bypass)).collect();
+    let (mut all, mut at) = (Vec::with_capacity(objects.len()), None);
+    for object in objects {
+        let version = object.version_id.as_deref();
+        all.push(match door.object::<DeleteObject>(&object.key, version).await {
+            Ok(allowed) => {
+                at = Some(allowed.at());
+                read(object, bypass && door.may::<BypassGovernanceRetention>(&object.key, version))
+            }
+            Err(refused) => Err(refused),
+        });
+    }
+    let read = all;
+    // Nothing of it is allowed.
+    let Some(at) = at else {
+        return read.into_iter().map(|refused| refused.map(|_| Deleted::default())).collect();
+    };
     let deletes: Vec<_> = read.iter().flatten().cloned().collect();
-    let mut done = match catalog.delete_objects(at, &deletes).await {
+    let mut done = match catalog.delete_objects(&at, &deletes).await {
         Ok(results) => results.into_iter().map(settle),
         Err(failed) => return all_failed(read, error::catalog(failed)),
     };

@@ -18,8 +18,14 @@ pub(in crate::s3) async fn run(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<GetObjectOutput> {
     let input = &request.input;
-    let allowed: Authorized<GetObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<GetObject> = gate
+        .object(
+            &request,
+            (&input.bucket, &input.key),
+            input.version_id.as_deref(),
+            input.expected_bucket_owner.as_deref(),
+        )
+        .await?;
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),

@@ -8,7 +8,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use super::found;
-use crate::s3::authorize::{Authorized, Gate, GetObjectAttributes};
+use crate::s3::authorize::{Authorized, Gate, GetObject, GetObjectAttributes};
 use crate::s3::{checksum, customer, describe, error, listing};
 
 pub(in crate::s3) async fn run(
@@ -17,8 +17,12 @@ pub(in crate::s3) async fn run(
     request: S3Request<GetObjectAttributesInput>,
 ) -> S3Result<GetObjectAttributesOutput> {
     let input = &request.input;
-    let allowed: Authorized<GetObjectAttributes> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let (expected, version) = (input.expected_bucket_owner.as_deref(), input.version_id.as_deref());
+    let door = gate.open(&request, &input.bucket, expected).await?;
+    let allowed: Authorized<GetObjectAttributes> = door.object(&input.key, version).await?;
+    // Attributes tell what a HEAD tells.
+    let _: Authorized<GetObject> = door.object(&input.key, version).await?;
+    drop(door);
     let input = request.input;
     let wanted = Wanted::read(&input.object_attributes)?;
     let version = describe::version(input.version_id.as_deref())?;

@@ -1,5 +1,6 @@
 //! The operations: one to a file, one shape: input → authorize → run → respond.
 
+pub(super) mod access;
 pub(super) mod copy_object;
 pub(super) mod create_bucket;
 pub(super) mod delete_bucket;

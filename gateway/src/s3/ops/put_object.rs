@@ -11,7 +11,9 @@ use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
 use crate::s3::form::Slack;
-use crate::s3::{S3Settings, body, conditions, customer, describe, error, later, protection, tags};
+use crate::s3::{
+    S3Settings, acl, body, conditions, customer, describe, error, later, protection, tags,
+};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -21,13 +23,15 @@ pub(in crate::s3) async fn run(
     request: S3Request<PutObjectInput>,
 ) -> S3Result<PutObjectOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let expected = input.expected_bucket_owner.as_deref();
+    let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
     let slack = request.extensions.get::<Slack>().map_or(0, |slack| slack.0);
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
-    let target = target(&allowed, settings, writer.clock.now(), &mut input)?;
+    let mut target = target(&allowed, settings, writer.clock.now(), &mut input)?;
+    (target.owner, target.detail.acl) =
+        acl::of_new_object(catalog, &allowed, acl::Wish::of(&headers)).await?;
     if target.preconditions != metadata::Preconditions::default() {
         // The commit decides; this only spares the client the upload.
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;

@@ -73,7 +73,9 @@ impl Source {
             if_modified_since: fields.if_modified_since,
             if_unmodified_since: fields.if_unmodified_since,
         };
-        let allowed = gate.bucket(request, &bucket, fields.expected_owner.as_deref()).await?;
+        let expected = fields.expected_owner.as_deref();
+        let allowed =
+            gate.object(request, (&bucket, &key), version_id.as_deref(), expected).await?;
         Ok(Self { allowed, key: describe::key(&key)?, version, conditions, customer })
     }
 

@@ -16,8 +16,14 @@ pub(in crate::s3) async fn run(
     request: S3Request<GetObjectLegalHoldInput>,
 ) -> S3Result<GetObjectLegalHoldOutput> {
     let input = &request.input;
-    let allowed: Authorized<GetObjectLegalHold> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<GetObjectLegalHold> = gate
+        .object(
+            &request,
+            (&input.bucket, &input.key),
+            input.version_id.as_deref(),
+            input.expected_bucket_owner.as_deref(),
+        )
+        .await?;
     let input = &request.input;
     super::need(allowed.bucket())?;
     let (key, version) =

@@ -15,8 +15,14 @@ pub(in crate::s3) async fn run(
     request: S3Request<GetObjectRetentionInput>,
 ) -> S3Result<GetObjectRetentionOutput> {
     let input = &request.input;
-    let allowed: Authorized<GetObjectRetention> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<GetObjectRetention> = gate
+        .object(
+            &request,
+            (&input.bucket, &input.key),
+            input.version_id.as_deref(),
+            input.expected_bucket_owner.as_deref(),
+        )
+        .await?;
     let input = &request.input;
     super::need(allowed.bucket())?;
     let (key, version) =

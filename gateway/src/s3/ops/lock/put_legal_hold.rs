@@ -13,8 +13,14 @@ pub(in crate::s3) async fn run(
     request: S3Request<PutObjectLegalHoldInput>,
 ) -> S3Result<PutObjectLegalHoldOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObjectLegalHold> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<PutObjectLegalHold> = gate
+        .object(
+            &request,
+            (&input.bucket, &input.key),
+            input.version_id.as_deref(),
+            input.expected_bucket_owner.as_deref(),
+        )
+        .await?;
     let input = &request.input;
     super::need(allowed.bucket())?;
     let (key, version) =

@@ -14,8 +14,11 @@ pub(in crate::s3) async fn run(
     request: S3Request<AbortMultipartUploadInput>,
 ) -> S3Result<AbortMultipartUploadOutput> {
     let input = &request.input;
-    let allowed: Authorized<AbortMultipartUpload> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<AbortMultipartUpload> = gate
+        .open(&request, &input.bucket, input.expected_bucket_owner.as_deref())
+        .await?
+        .upload(&input.key, &input.upload_id)
+        .await?;
     let input = request.input;
     let at = under_way::at(&allowed, &input.key, &input.upload_id)?;
     if let Some(initiated) = input.if_match_initiated_time

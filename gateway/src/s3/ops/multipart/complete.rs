@@ -25,8 +25,9 @@ pub(in crate::s3) async fn run(
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<CompleteMultipartUploadOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<PutObject> = gate
+        .object(&request, (&input.bucket, &input.key), None, input.expected_bucket_owner.as_deref())
+        .await?;
     let mut input = request.input;
     let at = under_way::at(&allowed, &input.key, &input.upload_id)?;
     let chosen = read_choice(&mut input)?;

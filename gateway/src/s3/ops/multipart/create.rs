@@ -8,7 +8,7 @@ use types::Timestamp;
 
 use crate::put::Writer;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{S3Settings, checksum, customer, describe, error, later, protection, tags};
+use crate::s3::{S3Settings, acl, checksum, customer, describe, error, later, protection, tags};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -18,11 +18,13 @@ pub(in crate::s3) async fn run(
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<CreateMultipartUploadOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let expected = input.expected_bucket_owner.as_deref();
+    let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
     let mut input = request.input;
     let key = describe::key(&input.key)?;
-    let upload = upload(&allowed, settings, writer.clock.now(), &mut input)?;
+    let mut upload = upload(&allowed, settings, writer.clock.now(), &mut input)?;
+    (upload.owner, upload.detail.acl) =
+        acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
     let id = catalog.create_upload(&allowed.at(), &key, &upload).await.map_err(error::catalog)?;
 
     let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);

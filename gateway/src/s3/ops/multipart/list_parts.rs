@@ -16,8 +16,11 @@ pub(in crate::s3) async fn run(
     request: S3Request<ListPartsInput>,
 ) -> S3Result<ListPartsOutput> {
     let input = &request.input;
-    let allowed: Authorized<ListMultipartUploadParts> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<ListMultipartUploadParts> = gate
+        .open(&request, &input.bucket, input.expected_bucket_owner.as_deref())
+        .await?
+        .upload(&input.key, &input.upload_id)
+        .await?;
     let input = request.input;
     let at = under_way::at(&allowed, &input.key, &input.upload_id)?;
     let upload = under_way::find(catalog, &at).await?;

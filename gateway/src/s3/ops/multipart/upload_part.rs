@@ -19,8 +19,9 @@ pub(in crate::s3) async fn run(
     request: S3Request<UploadPartInput>,
 ) -> S3Result<UploadPartOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<PutObject> = gate
+        .object(&request, (&input.bucket, &input.key), None, input.expected_bucket_owner.as_deref())
+        .await?;
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let number = under_way::part_number(input.part_number)?;
     let at = under_way::at(&allowed, &input.key, &input.upload_id)?;

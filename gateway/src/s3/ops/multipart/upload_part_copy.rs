@@ -31,8 +31,9 @@ pub(in crate::s3) async fn run(
     mut request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<UploadPartCopyOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<PutObject> = gate
+        .object(&request, (&input.bucket, &input.key), None, input.expected_bucket_owner.as_deref())
+        .await?;
     let fields = source::fields!(request.input);
     let source = Source::open(gate, &request, fields).await?;
     let input = request.input;

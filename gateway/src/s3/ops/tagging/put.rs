@@ -13,8 +13,14 @@ pub(in crate::s3) async fn run(
     request: S3Request<PutObjectTaggingInput>,
 ) -> S3Result<PutObjectTaggingOutput> {
     let input = &request.input;
-    let allowed: Authorized<PutObjectTagging> =
-        gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let allowed: Authorized<PutObjectTagging> = gate
+        .object(
+            &request,
+            (&input.bucket, &input.key),
+            input.version_id.as_deref(),
+            input.expected_bucket_owner.as_deref(),
+        )
+        .await?;
     let input = request.input;
     let (key, version) =
         (describe::key(&input.key)?, describe::version(input.version_id.as_deref())?);

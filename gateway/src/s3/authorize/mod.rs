@@ -1,0 +1,239 @@
+//! Who may do what: the one place that decides, and the proof that it did.
+//!
+//! ```text
+//! request ─▶ caller ─▶ bucket, its access configuration ─▶ Door ─▶ facts ─▶ policies ─▶ rules ─▶ Authorized<Action>
+//!            (auth)     (access: policy, public block)              (envelope)  (pure)     (pure)    (proof)
+//! ```
+//!
+//! An operation's work takes an [`Authorized`] of its action, and only [`Gate`] and [`Door`] can make one. Every decision is told to the audit log.
+
+mod access;
+mod actions;
+mod audit;
+mod caller;
+mod door;
+mod envelope;
+mod proof;
+mod rules;
+
+use std::sync::Arc;
+
+use metadata::records::Ownership;
+use metadata::{Bucket, Catalog};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use types::clock::SharedClock;
+use types::{AccountId, BucketId, BucketName};
+
+pub(super) use access::{PublicAccessBlock, REQUESTER};
+pub(super) use actions::*;
+pub(crate) use caller::is_reserved;
+pub(super) use caller::{Caller, Vouched};
+pub(super) use door::Door;
+pub(super) use proof::Authorized;
+use proof::Opened;
+
+use self::access::Accesses;
+use self::envelope::{Envelope, Facts};
+use super::auth::AccessKeys;
+use super::error;
+use super::policy::{Asked, Verdict};
+use crate::http::RequestId;
+
+/// The header and parameter in which a temporary key's token comes.
+pub(super) const TOKEN: &str = "x-amz-security-token";
+/// The header and parameter by which a requester agrees to pay.
+const PAYER: &str = "x-amz-request-payer";
+
+/// Decides, and knows what it takes to decide. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Gate {
+    catalog: Catalog,
+    keys: Arc<AccessKeys>,
+    accesses: Arc<Accesses>,
+    clock: SharedClock,
+    region: Arc<str>,
+}
+
+impl Gate {
+    pub(super) fn new(
+        catalog: Catalog,
+        keys: Arc<AccessKeys>,
+        clock: SharedClock,
+        region: &str,
+    ) -> Self {
+        let accesses = Arc::new(Accesses::new(catalog.clone()));
+        Self { catalog, keys, accesses, clock, region: region.into() }
+    }
+
+    /// Lets an account act on what is its own: on `bucket`, if it is about one that may not be there yet.
+    ///
+    /// # Errors
+    /// `AccessDenied`, and what is wrong with the key.
+    pub(super) async fn account<A: OfAccount, T>(
+        &self,
+        request: &S3Request<T>,
+        bucket: Option<&str>,
+    ) -> S3Result<Authorized<A, ()>> {
+        let caller = self.caller(request).await?;
+        let envelope = Envelope::of(request);
+        let resource = format!("arn:aws:s3:::{}", bucket.unwrap_or("*"));
+        let facts = Facts {
+            envelope: &envelope,
+            caller: &caller,
+            now: self.clock.now(),
+            region: &self.region,
+            owner: caller.account(),
+            version: None,
+            tags: None,
+            notes: &[],
+        };
+        let asked = Asked {
+            who: caller.identity(),
+            action: A::META.name,
+            resource: &resource,
+            context: &facts,
+        };
+        let says = caller.signer().and_then(|signer| signer.says(&asked));
+        let narrowed = says.is_some_and(|verdict| verdict != Verdict::Allow);
+        // Nobody in particular has no buckets, which they may list.
+        let nobody = caller.account().is_none() && A::META.effect != Effect::Read;
+        let reason = match (narrowed, nobody) {
+            (true, _) => rules::Reason::KeyPolicy,
+            (_, true) => rules::Reason::Nothing,
+            _ => rules::Reason::Owner,
+        };
+        let event = audit::Event {
+            id: request.extensions.get::<RequestId>().copied(),
+            caller: &caller,
+            envelope: &envelope,
+            action: A::META.name,
+            resource: &|| resource.clone(),
+            effect: A::META.effect,
+            reason,
+        };
+        event.tell();
+        if !reason.allows() {
+            return Err(S3Error::new(S3ErrorCode::AccessDenied));
+        }
+        Ok(Authorized::new(caller, ()))
+    }
+
+    /// Lets a caller act on a bucket, which must belong to `expected` if the client says so.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `AccessDenied`, and what is wrong with the key.
+    pub(super) async fn bucket<A: OfBucket, T>(
+        &self,
+        request: &S3Request<T>,
+        name: &str,
+        expected: Option<&str>,
+    ) -> S3Result<Authorized<A>> {
+        self.open(request, name, expected).await?.bucket()
+    }
+
+    /// Lets a caller act on an object, in the version that is named. A reader who may not know whether the object is there learns nothing
+    /// of it.
+    ///
+    /// # Errors
+    /// As for a bucket; `NoSuchKey` or `NoSuchVersion` for readers who may list.
+    pub(super) async fn object<A: OfObject, T>(
+        &self,
+        request: &S3Request<T>,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+        expected: Option<&str>,
+    ) -> S3Result<Authorized<A>> {
+        self.open(request, bucket, expected).await?.object(key, version).await
+    }
+
+    /// Opens a bucket's door, through which several things can be asked for.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`, `AccessDenied`, and what is wrong with the key.
+    pub(super) async fn open<'r, T>(
+        &self,
+        request: &'r S3Request<T>,
+        name: &str,
+        expected: Option<&str>,
+    ) -> S3Result<Door<'r>> {
+        let caller = self.caller(request).await?;
+        let name: BucketName = name.parse().map_err(error::name)?;
+        let row = self.catalog.bucket(&name).await.map_err(error::catalog)?;
+        if expected.is_some_and(|owner| owner != row.owner.as_str()) {
+            return Err(S3Error::new(S3ErrorCode::AccessDenied));
+        }
+        let access = self.accesses.of(&name, row.id).await?;
+        let envelope = Envelope::of(request);
+        let foreign = caller.account() != Some(&row.owner);
+        if access.requester_pays && foreign && !agrees_to_pay(&caller, &envelope) {
+            return Err(S3Error::new(S3ErrorCode::AccessDenied));
+        }
+        let id = request.extensions.get::<RequestId>().copied();
+        Ok(Door::new(self.clone(), caller, Opened { name, row, access }, envelope, id))
+    }
+
+    /// What is said of access to a bucket is looked up anew at the next request: it was changed.
+    pub(super) fn forget_bucket(&self, id: BucketId) {
+        self.accesses.forget(id);
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> types::Timestamp {
+        self.clock.now()
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub(super) async fn caller<T>(&self, request: &S3Request<T>) -> S3Result<Caller> {
+        self.caller_of(request, "s3").await
+    }
+
+    /// Who asks the service of that name.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub(super) async fn caller_of<T>(
+        &self,
+        request: &S3Request<T>,
+        service: &'static str,
+    ) -> S3Result<Caller> {
+        let envelope = Envelope::of(request);
+        let token = || envelope.header(TOKEN).or_else(|| envelope.parameter(TOKEN));
+        if let Some(credentials) = &request.credentials {
+            // A signature for another service here is none for this one.
+            if request.service.as_deref().is_some_and(|signed| signed != service) {
+                return Err(S3Error::new(S3ErrorCode::SignatureDoesNotMatch));
+            }
+            let signer = self.keys.signer(&credentials.access_key, token().as_deref()).await?;
+            return Ok(Caller::Signed(signer));
+        }
+        match request.extensions.get::<Vouched>() {
+            Some(Vouched { key, token }) => {
+                Ok(Caller::Signed(self.keys.signer(key, token.as_deref()).await?))
+            }
+            None => Ok(Caller::Anonymous),
+        }
+    }
+}
+
+fn agrees_to_pay(caller: &Caller, envelope: &Envelope<'_>) -> bool {
+    let payer = envelope.header(PAYER).or_else(|| envelope.parameter(PAYER));
+    caller.account().is_some() && payer.is_some_and(|payer| payer == "requester")
+}
+
+/// Who owns what others write. A bucket that says nothing of it leaves it to the writer, as AWS's did before 2023.
+pub(super) fn ownership(bucket: &Bucket) -> Ownership {
+    bucket.ownership.unwrap_or(Ownership::ObjectWriter)
+}
+
+/// The owner of an object in a bucket: where lists are off, everything is the bucket's owner's.
+pub(super) fn owner_of<'a>(bucket: &'a Bucket, writer: Option<&'a AccountId>) -> &'a AccountId {
+    match ownership(bucket) {
+        Ownership::BucketOwnerEnforced => &bucket.owner,
+        Ownership::BucketOwnerPreferred | Ownership::ObjectWriter => {
+            writer.unwrap_or(&bucket.owner)
+        }
+    }
+}
