@@ -69,6 +69,18 @@ pub(crate) struct Settings {
     /// How often to compare each node's inventory with the catalog, such as 6h.
     #[arg(long, env = "DRYSTONE_RECONCILE_INTERVAL", value_name = "TIME")]
     reconcile_interval: Option<Period>,
+    /// Where buckets that are websites are served [default: nowhere]
+    #[arg(long, env = "DRYSTONE_WEBSITE_ADDR", value_name = "ADDR")]
+    website_addr: Option<SocketAddr>,
+    /// Websites are named BUCKET.DOMAIN; any other host is a bucket's name itself.
+    #[arg(long, env = "DRYSTONE_WEBSITE_DOMAIN", value_name = "DOMAIN")]
+    website_domain: Option<String>,
+    /// How long lifecycle rules take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
+    #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
+    lifecycle_day: Option<Period>,
+    /// Further storage classes and how they are coded, such as COLD=wide, separated by commas.
+    #[arg(long, env = "DRYSTONE_STORAGE_CLASSES", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
+    storage_class: Vec<(String, GeometryName)>,
     /// The log file [default: drystone.log in the data folder]
     #[arg(long, env = "DRYSTONE_LOG_FILE", value_name = "FILE")]
     log: Option<PathBuf>,
@@ -89,12 +101,18 @@ impl Settings {
         set(&mut config.node_lost_after, self.node_lost_after);
         set(&mut config.upkeep_interval, self.upkeep_interval);
         set(&mut config.reconcile_interval, self.reconcile_interval);
+        set(&mut config.lifecycle_day, self.lifecycle_day);
+        if !self.storage_class.is_empty() {
+            config.storage_classes = self.storage_class.iter().cloned().collect();
+        }
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);
         }
         config.post_signature_v2 |= self.post_signature_v2;
         config.tls_cert = self.tls_cert.clone().or(config.tls_cert);
         config.tls_key = self.tls_key.clone().or(config.tls_key);
+        config.website_addr = self.website_addr.or(config.website_addr);
+        config.website_domain = self.website_domain.clone().or(config.website_domain);
         config.domain = self.domain.clone().or(config.domain);
         config.log = self.log.clone().or(config.log);
         Ok(config)
@@ -134,6 +152,18 @@ pub(crate) fn stored_root_keys(data: &Path) -> Result<Credentials, CliError> {
     let keys: RootKeys = toml::from_str(&text)
         .map_err(|_| CliError::Usage(format!("{} holds no keys", path.display())))?;
     Ok(Credentials { access_key: keys.access_key, secret_key: Zeroizing::new(keys.secret_key) })
+}
+
+/// `NAME=GEOMETRY`.
+fn storage_class(text: &str) -> Result<(String, GeometryName), String> {
+    let (name, geometry) = text.split_once('=').ok_or("write NAME=GEOMETRY")?;
+    let fine = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.is_empty() || name == "STANDARD" || !name.bytes().all(fine) {
+        return Err(format!(
+            "{name:?} is no name for a further storage class; use capitals, digits and _"
+        ));
+    }
+    Ok((name.to_owned(), geometry.parse().map_err(|error| format!("{error}"))?))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

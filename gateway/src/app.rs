@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::admin::{self, AdminParts, Invites};
 use crate::config::Config;
+use crate::configs::Configs;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
@@ -32,11 +33,15 @@ use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
 use crate::put::Writer;
 use crate::put::place::Placer;
+use crate::put::recode::Recoder;
 use crate::put::scatter::Pending;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
 use crate::secrets;
 use crate::session::Session;
+use crate::upkeep::inventory::InventoryWorker;
+use crate::upkeep::lifecycle::LifecycleWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
+use crate::website::Site;
 
 /// Read-ahead of all GETs together, beyond what each starts with.
 const READ_AHEAD: u64 = 96 * MIB;
@@ -145,6 +150,8 @@ impl App {
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
         let admin_listener = http::bind(config.admin_addr, "--admin-addr")?;
         let node_listener = http::bind(config.node_addr, "--node-addr")?;
+        let website_listener = config.website_addr.map(|addr| http::bind(addr, "--website-addr"));
+        let website_listener = website_listener.transpose()?;
         let addr = |listener: &tokio::net::TcpListener| {
             listener.local_addr().map_err(|source| AppError::Io { path: data.clone(), source })
         };
@@ -177,8 +184,17 @@ impl App {
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
         let reader = Reader::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&nodes), budget);
+        let configs = Configs::new(catalog.clone());
+        let classes: Vec<_> = config.storage_classes.clone().into_iter().collect();
+        let recoder = Recoder {
+            catalog: catalog.clone(),
+            reader: reader.clone(),
+            writer: writer.clone(),
+            classes: classes.clone().into(),
+        };
         let service = s3::service(S3Parts {
             catalog: catalog.clone(),
+            configs: configs.clone(),
             writer,
             reader,
             keyring: Arc::clone(&keyring),
@@ -186,7 +202,7 @@ impl App {
                 region: config.region.clone(),
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
-                classes: Vec::new(),
+                classes: classes.clone(),
                 post_signature_v2: config.post_signature_v2,
             },
         })?;
@@ -207,6 +223,12 @@ impl App {
             clock: Arc::clone(&clock),
         };
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
+        let domain = config.website_domain.as_deref();
+        let site = Site::new(service.clone(), catalog.clone(), configs.clone(), domain);
+        if let Some(listener) = website_listener {
+            let limits = Limits { door: "website", ..Limits::s3() };
+            serving.spawn(http::serve(listener, site, limits, doors.clone()));
+        }
         let secure = certificate.is_some();
         match certificate {
             Some((certificate, files)) => {
@@ -237,6 +259,21 @@ impl App {
             metrics: admin::metrics::install(),
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
+        let inventory = InventoryWorker {
+            catalog: catalog.clone(),
+            writer: recoder.writer.clone(),
+            clock: Arc::clone(&clock),
+            day: config.lifecycle_day.0,
+        };
+        tasks.spawn(inventory.run(stop.clone()));
+        let lifecycle = LifecycleWorker {
+            catalog: catalog.clone(),
+            configs: configs.clone(),
+            clock: Arc::clone(&clock),
+            day: config.lifecycle_day.0,
+            recoder,
+        };
+        tasks.spawn(lifecycle.run(stop.clone()));
         let upkeep = Upkeep {
             catalog: catalog.clone(),
             nodes: Arc::clone(&nodes),

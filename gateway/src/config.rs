@@ -1,5 +1,6 @@
 //! What an operator can set: `drystone.toml`, each field overridable by a flag and a `DRYSTONE_*` variable.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +42,14 @@ pub struct Config {
     pub upkeep_interval: Period,
     /// Between two comparisons of a node's inventory with the catalog.
     pub reconcile_interval: Period,
+    /// Where buckets that are websites are served; none: nowhere.
+    pub website_addr: Option<SocketAddr>,
+    /// The domain whose subdomains are websites; any other host is a bucket's name itself.
+    pub website_domain: Option<String>,
+    /// How long lifecycle rules and inventories take a day to be; shorter ones are for tests.
+    pub lifecycle_day: Period,
+    /// Further storage classes by name, and how each is coded. `STANDARD` is the bucket's own geometry.
+    pub storage_classes: BTreeMap<String, GeometryName>,
     /// The log file; none: `drystone.log` in the data folder.
     pub log: Option<PathBuf>,
 }
@@ -62,6 +71,10 @@ impl Default for Config {
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),
             upkeep_interval: Period(Duration::from_secs(10)),
             reconcile_interval: Period(Duration::from_secs(6 * 3600)),
+            website_addr: None,
+            website_domain: None,
+            lifecycle_day: Period(Duration::from_secs(24 * 3600)),
+            storage_classes: BTreeMap::new(),
             log: None,
         }
     }

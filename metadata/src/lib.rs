@@ -26,6 +26,7 @@ pub mod listing;
 pub mod locate;
 pub mod migrate;
 pub mod nodes;
+pub mod recode;
 pub mod records;
 mod rows;
 pub mod schema;

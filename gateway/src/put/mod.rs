@@ -12,6 +12,7 @@ pub mod abandon;
 pub mod commit;
 pub mod ingest;
 pub mod place;
+pub mod recode;
 pub mod scatter;
 pub mod seal;
 pub mod share;

@@ -5,6 +5,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, dto};
 
 use super::authorize::Gate;
 use super::{S3Settings, ops};
+use crate::configs::Configs;
 use crate::get::Reader;
 use crate::put::Writer;
 
@@ -13,6 +14,7 @@ use crate::put::Writer;
 pub(super) struct Adapter {
     gate: Gate,
     catalog: Catalog,
+    configs: Configs,
     writer: Writer,
     reader: Reader,
     settings: std::sync::Arc<S3Settings>,
@@ -22,22 +24,32 @@ impl Adapter {
     pub(super) fn new(
         gate: Gate,
         catalog: Catalog,
+        configs: Configs,
         writer: Writer,
         reader: Reader,
         settings: S3Settings,
     ) -> Self {
-        Self { gate, catalog, writer, reader, settings: std::sync::Arc::new(settings) }
+        Self { gate, catalog, configs, writer, reader, settings: std::sync::Arc::new(settings) }
     }
 }
 
-/// `name: module(handles) input => output`
+/// `name: module(handles) input => output`; after `@configurations` with the function's name, because a configuration's operations share a file.
 macro_rules! delegate {
-    ($($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+) => {
+    (
+        $($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+
+        @configurations
+        $($config:ident : $($function:ident)::+ ($($with:ident),+) $taken:ident => $given:ident;)+
+    ) => {
         #[async_trait::async_trait]
         impl S3 for Adapter {
             $(
                 async fn $name(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
                     ops::$($module)::+::run($(&self.$handle),+, request).await.map(S3Response::new)
+                }
+            )+
+            $(
+                async fn $config(&self, request: S3Request<dto::$taken>) -> S3Result<S3Response<dto::$given>> {
+                    ops::config::$($function)::+($(&self.$with),+, request).await.map(S3Response::new)
                 }
             )+
         }
@@ -72,10 +84,10 @@ delegate! {
     list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
     list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input => ListObjectsV2Output;
 
-    put_object: put_object(gate, catalog, writer, settings) PutObjectInput => PutObjectOutput;
+    put_object: put_object(gate, catalog, configs, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
-    get_object: get_object(gate, catalog, reader) GetObjectInput => GetObjectOutput;
-    head_object: head_object(gate, catalog) HeadObjectInput => HeadObjectOutput;
+    get_object: get_object(gate, catalog, configs, reader) GetObjectInput => GetObjectOutput;
+    head_object: head_object(gate, catalog, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog) DeleteObjectsInput => DeleteObjectsOutput;
@@ -97,11 +109,40 @@ delegate! {
     get_bucket_request_payment: access::get_payment(gate, catalog) GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput;
     put_bucket_request_payment: access::put_payment(gate, catalog) PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput;
 
-    create_multipart_upload: multipart::create(gate, catalog, writer, settings) CreateMultipartUploadInput => CreateMultipartUploadOutput;
+    create_multipart_upload: multipart::create(gate, catalog, configs, writer, settings) CreateMultipartUploadInput => CreateMultipartUploadOutput;
     upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput => UploadPartOutput;
     upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;
     list_parts: multipart::list_parts(gate, catalog) ListPartsInput => ListPartsOutput;
     list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput => ListMultipartUploadsOutput;
     complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
+
+    @configurations
+    put_bucket_cors: cors::put(gate, configs) PutBucketCorsInput => PutBucketCorsOutput;
+    get_bucket_cors: cors::get(gate, configs) GetBucketCorsInput => GetBucketCorsOutput;
+    delete_bucket_cors: cors::delete(gate, configs) DeleteBucketCorsInput => DeleteBucketCorsOutput;
+    put_bucket_lifecycle_configuration: lifecycle::put(gate, configs, settings) PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput;
+    get_bucket_lifecycle_configuration: lifecycle::get(gate, configs) GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput;
+    delete_bucket_lifecycle: lifecycle::delete(gate, configs) DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput;
+    put_bucket_website: website::put(gate, configs) PutBucketWebsiteInput => PutBucketWebsiteOutput;
+    get_bucket_website: website::get(gate, configs) GetBucketWebsiteInput => GetBucketWebsiteOutput;
+    delete_bucket_website: website::delete(gate, configs) DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput;
+    put_bucket_inventory_configuration: named::inventories::put(gate, catalog) PutBucketInventoryConfigurationInput => PutBucketInventoryConfigurationOutput;
+    get_bucket_inventory_configuration: named::inventories::get(gate, catalog) GetBucketInventoryConfigurationInput => GetBucketInventoryConfigurationOutput;
+    delete_bucket_inventory_configuration: named::inventories::delete(gate, catalog) DeleteBucketInventoryConfigurationInput => DeleteBucketInventoryConfigurationOutput;
+    list_bucket_inventory_configurations: named::inventories::list(gate, catalog) ListBucketInventoryConfigurationsInput => ListBucketInventoryConfigurationsOutput;
+    put_bucket_metrics_configuration: named::metrics::put(gate, catalog) PutBucketMetricsConfigurationInput => PutBucketMetricsConfigurationOutput;
+    get_bucket_metrics_configuration: named::metrics::get(gate, catalog) GetBucketMetricsConfigurationInput => GetBucketMetricsConfigurationOutput;
+    delete_bucket_metrics_configuration: named::metrics::delete(gate, catalog) DeleteBucketMetricsConfigurationInput => DeleteBucketMetricsConfigurationOutput;
+    list_bucket_metrics_configurations: named::metrics::list(gate, catalog) ListBucketMetricsConfigurationsInput => ListBucketMetricsConfigurationsOutput;
+    put_bucket_analytics_configuration: named::analytics::put(gate, catalog) PutBucketAnalyticsConfigurationInput => PutBucketAnalyticsConfigurationOutput;
+    get_bucket_analytics_configuration: named::analytics::get(gate, catalog) GetBucketAnalyticsConfigurationInput => GetBucketAnalyticsConfigurationOutput;
+    delete_bucket_analytics_configuration: named::analytics::delete(gate, catalog) DeleteBucketAnalyticsConfigurationInput => DeleteBucketAnalyticsConfigurationOutput;
+    list_bucket_analytics_configurations: named::analytics::list(gate, catalog) ListBucketAnalyticsConfigurationsInput => ListBucketAnalyticsConfigurationsOutput;
+    put_bucket_intelligent_tiering_configuration: named::tiering::put(gate, catalog) PutBucketIntelligentTieringConfigurationInput => PutBucketIntelligentTieringConfigurationOutput;
+    get_bucket_intelligent_tiering_configuration: named::tiering::get(gate, catalog) GetBucketIntelligentTieringConfigurationInput => GetBucketIntelligentTieringConfigurationOutput;
+    delete_bucket_intelligent_tiering_configuration: named::tiering::delete(gate, catalog) DeleteBucketIntelligentTieringConfigurationInput => DeleteBucketIntelligentTieringConfigurationOutput;
+    list_bucket_intelligent_tiering_configurations: named::tiering::list(gate, catalog) ListBucketIntelligentTieringConfigurationsInput => ListBucketIntelligentTieringConfigurationsOutput;
+    put_bucket_accelerate_configuration: switches::put_acceleration(gate, configs) PutBucketAccelerateConfigurationInput => PutBucketAccelerateConfigurationOutput;
+    get_bucket_accelerate_configuration: switches::get_acceleration(gate, configs) GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
 }

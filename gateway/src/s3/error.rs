@@ -64,6 +64,18 @@ pub(super) fn refuse(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -
     S3Error::with_message(code, message)
 }
 
+/// A refusal with a code that the library does not list.
+pub(super) fn custom(code: &'static str, status: StatusCode, message: &'static str) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
+    error.set_status_code(status);
+    error
+}
+
+/// A document that is well-formed but says what S3's schema does not allow.
+pub(super) fn malformed_xml() -> S3Error {
+    S3Error::new(S3ErrorCode::MalformedXML)
+}
+
 /// Something that S3 has and this version does not.
 pub(super) fn later(what: &'static str) -> S3Error {
     S3Error::with_message(S3ErrorCode::NotImplemented, format!("{what} is not implemented."))

@@ -15,6 +15,7 @@ use types::MIB;
 
 use super::auth::AccessKeys;
 use super::checksum::Claims;
+use super::cors::CrossOrigin;
 use super::form::Forms;
 use super::{Library, XML_MAX, body};
 use crate::http::{BodyFault, RequestId};
@@ -35,14 +36,21 @@ pub struct Service {
     library: Library,
     forms: Forms,
     keys: Arc<AccessKeys>,
+    pages: CrossOrigin,
     holding: Arc<Semaphore>,
     holding_unsigned: Arc<Semaphore>,
 }
 
 impl Service {
-    pub(super) fn new(library: Library, forms: Forms, keys: Arc<AccessKeys>) -> Self {
+    pub(super) fn new(
+        library: Library,
+        forms: Forms,
+        keys: Arc<AccessKeys>,
+        pages: CrossOrigin,
+    ) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { library, forms, keys, holding: places(HELD), holding_unsigned: places(HELD_UNSIGNED) }
+        let (holding, holding_unsigned) = (places(HELD), places(HELD_UNSIGNED));
+        Self { library, forms, keys, pages, holding, holding_unsigned }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -52,7 +60,8 @@ impl Service {
 
     /// Answers one request.
     ///
-    /// In order: bodies that must be known whole are read; the library does its work; the answer gets what only the outside knows.
+    /// In order: a preflight is answered here; bodies that must be known whole are read; the library does its work; the answer gets what
+    /// only the outside knows, and what lets a page of another origin see it.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -60,12 +69,24 @@ impl Service {
     {
         let method = request.method().clone();
         let id = request.extensions().get::<RequestId>().copied();
+        let page = match self.pages.asked(&request) {
+            Some(asked) if asked.is_preflight() => {
+                let answer = self.pages.preflight(&asked).await;
+                return finish(answer.unwrap_or_else(write), &method, id);
+            }
+            Some(asked) => self.pages.page(&asked).await,
+            None => None,
+        };
         let request = request.map(Body::http_body_unsync);
         let answer = match self.forms.bucket_of(&request) {
             Some(bucket) => self.forms.answer(bucket, request).await,
             None => self.ask(request).await,
         };
-        finish(answer.unwrap_or_else(write), &method, id)
+        let mut answer = finish(answer.unwrap_or_else(write), &method, id);
+        if let Some(page) = page {
+            page.show(answer.headers_mut());
+        }
+        answer
     }
 
     async fn ask(&self, request: Request<Body>) -> S3Result<Response<Body>> {

@@ -10,15 +10,18 @@
 
 mod acl;
 mod adapter;
+mod address;
 mod auth;
 mod authorize;
 mod body;
 mod checksum;
 mod conditions;
+mod cors;
 mod customer;
 mod dates;
 mod describe;
 mod error;
+mod expiration;
 mod form;
 mod front;
 mod granted;
@@ -31,6 +34,7 @@ mod protection;
 mod range;
 mod sts;
 mod tags;
+mod xml;
 
 use std::sync::Arc;
 
@@ -41,6 +45,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use seal::Keyring;
 use types::{GeometryName, MIB};
 
+use crate::configs::Configs;
 use crate::get::Reader;
 use crate::put::{PUT_MAX, Writer};
 
@@ -83,6 +88,8 @@ pub struct S3Settings {
 pub struct S3Parts {
     /// Buckets, objects, accounts.
     pub catalog: Catalog,
+    /// Bucket configurations.
+    pub configs: Configs,
     /// Stores bytes.
     pub writer: Writer,
     /// Reads bytes.
@@ -106,7 +113,7 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, writer, reader, keyring, settings } = parts;
+    let S3Parts { catalog, configs, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
@@ -115,13 +122,15 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let clock = Arc::clone(&writer.clock);
     let keys =
         Arc::new(auth::AccessKeys::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&clock)));
+    let pages = cors::CrossOrigin::new(catalog.clone(), configs.clone(), domain.as_deref());
     let gate = authorize::Gate::new(
         catalog.clone(),
         Arc::clone(&keys),
         Arc::clone(&clock),
         &settings.region,
     );
-    let adapter = adapter::Adapter::new(gate.clone(), catalog.clone(), writer, reader, settings);
+    let adapter =
+        adapter::Adapter::new(gate.clone(), catalog.clone(), configs, writer, reader, settings);
 
     // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
     let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();
@@ -141,7 +150,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let forms = form::Forms::new(trusting, Arc::clone(&keys), clock, host, post_v2);
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), forms, keys))
+    Ok(Service::new(library.build(), forms, keys, pages))
 }
 
 fn library(

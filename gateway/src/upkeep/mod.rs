@@ -7,9 +7,13 @@
 //! | [`collect`] | frees what nobody refers to, and has nodes drop it |
 //! | [`repair`] | rebuilds missing shards, on their node or on a newcomer |
 //! | [`members`] | declares nodes lost and gives their slots to others |
+//! | [`inventory`] | writes the lists of buckets that their owners want |
+//! | [`lifecycle`] | ends and moves versions as the buckets' rules say |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
 pub mod collect;
+pub mod inventory;
+pub mod lifecycle;
 pub mod members;
 pub mod reconcile;
 pub mod repair;

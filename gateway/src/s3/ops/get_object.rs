@@ -6,14 +6,16 @@ use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{S3Request, S3Result};
 
 use super::found::{self, Asked};
+use crate::configs::Configs;
 use crate::get::Reader;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{body, customer, error};
+use crate::s3::{body, customer, error, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    configs: &Configs,
     reader: &Reader,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<GetObjectOutput> {
@@ -55,6 +57,11 @@ pub(in crate::s3) async fn run(
         body::send(opened.map_err(error::get)?, len)
     };
     let mut output = found::output!(GetObjectOutput, &found);
+    if input.version_id.is_none() {
+        let (entry, detail) = (&found.located.entry, &found.located.detail);
+        output.expiration =
+            expiration::of(configs, allowed.id(), &input.key, entry, detail).await?;
+    }
     output.body = Some(bytes);
     Ok(output)
 }

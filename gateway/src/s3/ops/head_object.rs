@@ -5,13 +5,15 @@ use s3s::dto::{self, HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Result};
 
 use super::found::{self, Asked};
+use crate::configs::Configs;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::customer;
+use crate::s3::{customer, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    configs: &Configs,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<HeadObjectOutput> {
     let input = &request.input;
@@ -44,7 +46,12 @@ pub(in crate::s3) async fn run(
         checksum_mode: input.checksum_mode.as_ref(),
     };
     let found = found::find(catalog, &allowed, asked).await?;
-    let output = found::output!(HeadObjectOutput, &found);
+    let mut output = found::output!(HeadObjectOutput, &found);
+    if input.version_id.is_none() {
+        let (entry, detail) = (&found.located.entry, &found.located.detail);
+        output.expiration =
+            expiration::of(configs, allowed.id(), &input.key, entry, detail).await?;
+    }
     Ok(HeadObjectOutput {
         cache_control: input.response_cache_control.or(output.cache_control),
         content_disposition: input.response_content_disposition.or(output.content_disposition),

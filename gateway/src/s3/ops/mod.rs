@@ -1,6 +1,7 @@
 //! The operations: one to a file, one shape: input → authorize → run → respond.
 
 pub(super) mod access;
+pub(super) mod config;
 pub(super) mod copy_object;
 pub(super) mod create_bucket;
 pub(super) mod delete_bucket;

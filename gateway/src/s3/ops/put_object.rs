@@ -7,17 +7,20 @@ use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::Timestamp;
 
+use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
 use crate::s3::form::Slack;
 use crate::s3::{
-    S3Settings, acl, body, conditions, customer, describe, error, later, protection, tags,
+    S3Settings, acl, body, conditions, customer, describe, error, expiration, later, protection,
+    tags,
 };
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    configs: &Configs,
     writer: &Writer,
     settings: &S3Settings,
     request: S3Request<PutObjectInput>,
@@ -37,7 +40,7 @@ pub(in crate::s3) async fn run(
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
         target.preconditions.check(present.as_ref()).map_err(error::catalog)?;
     }
-    let encryption = target.detail.encryption.clone();
+    let (encryption, tags) = (target.detail.encryption.clone(), target.detail.tags.clone());
 
     let (stream, fault) = body::receive(input.body.take());
     let incoming = Incoming {
@@ -54,6 +57,7 @@ pub(in crate::s3) async fn run(
     let mut output = PutObjectOutput {
         e_tag: Some(describe::etag(&entry.etag)),
         checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
+        expiration: expiration::of_written(configs, allowed.id(), &input.key, &entry, &tags).await,
         sse_customer_algorithm,
         sse_customer_key_md5,
         version_id: describe::version_written(entry.version),

@@ -6,13 +6,17 @@ use s3s::dto::{self, ChecksumType, CreateMultipartUploadInput, CreateMultipartUp
 use s3s::{S3Request, S3Result};
 use types::Timestamp;
 
+use crate::configs::Configs;
 use crate::put::Writer;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{S3Settings, acl, checksum, customer, describe, error, later, protection, tags};
+use crate::s3::{
+    S3Settings, acl, checksum, customer, describe, error, expiration, later, protection, tags,
+};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    configs: &Configs,
     writer: &Writer,
     settings: &S3Settings,
     request: S3Request<CreateMultipartUploadInput>,
@@ -27,6 +31,8 @@ pub(in crate::s3) async fn run(
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
     let id = catalog.create_upload(&allowed.at(), &key, &upload).await.map_err(error::catalog)?;
 
+    let (abort_date, abort_rule_id) =
+        expiration::abort(configs, allowed.id(), &input.key, upload.initiated).await?;
     let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
     let kind = |full| {
         ChecksumType::from_static(if full {
@@ -36,6 +42,8 @@ pub(in crate::s3) async fn run(
         })
     };
     Ok(CreateMultipartUploadOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         checksum_algorithm: upload
             .checksum
