@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ::gateway::admin::backup::ROOT_KEYS;
 use ::gateway::admin::sigv4::Credentials;
-use ::gateway::config::{Config, Period};
+use ::gateway::config::{Config, Period, StorageClassName};
 use serde::Deserialize;
 use types::GeometryName;
 use zeroize::Zeroizing;
@@ -57,6 +57,9 @@ pub(crate) struct Settings {
     /// How new objects are coded: local, home or wide.
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
+    /// A further storage class and how it codes its objects, such as STANDARD_IA=home; repeatable.
+    #[arg(long, env = "DRYSTONE_STORAGE_CLASS", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
+    storage_class: Vec<(StorageClassName, GeometryName)>,
     /// How long a download may run on after its object was deleted, such as 6h.
     #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
     read_grace: Option<Period>,
@@ -154,16 +157,12 @@ pub(crate) fn stored_root_keys(data: &Path) -> Result<Credentials, CliError> {
     Ok(Credentials { access_key: keys.access_key, secret_key: Zeroizing::new(keys.secret_key) })
 }
 
-/// `NAME=GEOMETRY`.
-fn storage_class(text: &str) -> Result<(String, GeometryName), String> {
+/// `NAME=GEOMETRY`
+fn storage_class(text: &str) -> Result<(StorageClassName, GeometryName), String> {
     let (name, geometry) = text.split_once('=').ok_or("write NAME=GEOMETRY")?;
-    let fine = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.is_empty() || name == "STANDARD" || !name.bytes().all(fine) {
-        return Err(format!(
-            "{name:?} is no name for a further storage class; use capitals, digits and _"
-        ));
-    }
-    Ok((name.to_owned(), geometry.parse().map_err(|error| format!("{error}"))?))
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let geometry = geometry.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, geometry))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

@@ -28,6 +28,7 @@ use crate::configs::Configs;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
+use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -173,9 +174,11 @@ impl App {
         let placer = Arc::new(Placer::new(catalog.clone(), Arc::clone(&nodes), Arc::clone(&clock)));
         placer.refresh().await?;
         let pending = Arc::new(Pending::default());
+        let keys = Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring)));
         let writer = Writer {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
+            keys: Arc::clone(&keys),
             nodes: Arc::clone(&nodes),
             placer: Arc::clone(&placer),
             session: Arc::clone(&session),
@@ -183,9 +186,13 @@ impl App {
             pending: Arc::clone(&pending),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
-        let reader = Reader::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&nodes), budget);
+        let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
         let configs = Configs::new(catalog.clone());
-        let classes: Vec<_> = config.storage_classes.clone().into_iter().collect();
+        let classes: Vec<_> = config
+            .storage_classes
+            .iter()
+            .map(|(name, geometry)| (name.as_str().to_owned(), *geometry))
+            .collect();
         let recoder = Recoder {
             catalog: catalog.clone(),
             reader: reader.clone(),
@@ -249,6 +256,7 @@ impl App {
         let parts = AdminParts {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
+            keys,
             nodes: Arc::clone(&nodes),
             invites: Arc::clone(&inviter) as Arc<dyn Invites>,
             geometry: config.geometry,

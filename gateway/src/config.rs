@@ -34,6 +34,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// How new buckets code their objects.
     pub geometry: GeometryName,
+    /// Further storage classes by name, and how each codes its objects. `STANDARD` is there anyway and codes as the bucket does.
+    pub storage_classes: BTreeMap<StorageClassName, GeometryName>,
     /// How long a GET may run on after a delete; shards are freed after that.
     pub read_grace: Period,
     /// A node that is offline this long is declared lost.
@@ -67,6 +69,7 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             geometry: GeometryName::Local,
+            storage_classes: BTreeMap::new(),
             read_grace: Period(Duration::from_secs(6 * 3600)),
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),
             upkeep_interval: Period(Duration::from_secs(10)),
@@ -77,6 +80,50 @@ impl Default for Config {
             storage_classes: BTreeMap::new(),
             log: None,
         }
+    }
+}
+
+/// The name of a storage class beside `STANDARD`: 1 to 32 capital letters, digits and underscores.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StorageClassName(String);
+
+/// A text that names no storage class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} cannot name a storage class: write 1 to 32 capital letters, digits or '_', and not STANDARD"
+)]
+pub struct StorageClassNameError(String);
+
+impl StorageClassName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StorageClassName {
+    type Err = StorageClassNameError;
+
+    fn from_str(text: &str) -> Result<Self, StorageClassNameError> {
+        let fine = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        let good = (1..=32).contains(&text.len()) && text.bytes().all(fine) && text != "STANDARD";
+        if good { Ok(Self(text.to_owned())) } else { Err(StorageClassNameError(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for StorageClassName {
+    type Error = StorageClassNameError;
+
+    fn try_from(text: String) -> Result<Self, StorageClassNameError> {
+        text.parse()
+    }
+}
+
+impl From<StorageClassName> for String {
+    fn from(name: StorageClassName) -> Self {
+        name.0
     }
 }
 
@@ -153,6 +200,19 @@ mod tests {
         }
         for bad in ["", "6", "h", "-1s", "1.5h", "6 weeks"] {
             assert!(bad.parse::<Period>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn storage_classes_are_named_as_s3_names_them() {
+        let config: Config =
+            toml::from_str("[storage_classes]\nSTANDARD_IA = \"local\"\nGLACIER = \"wide\"")
+                .expect("two classes");
+        let named: Vec<&str> =
+            config.storage_classes.keys().map(StorageClassName::as_str).collect();
+        assert_eq!(named, ["GLACIER", "STANDARD_IA"]);
+        for bad in ["", "STANDARD", "glacier", "DEEP ARCHIVE", &"X".repeat(33)] {
+            assert!(bad.parse::<StorageClassName>().is_err(), "{bad}");
         }
     }
 

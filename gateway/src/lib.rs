@@ -19,6 +19,7 @@ pub mod configs;
 pub mod digest;
 pub mod get;
 pub mod http;
+pub mod keys;
 pub mod nodes;
 pub mod operator;
 pub mod put;

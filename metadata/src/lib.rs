@@ -21,6 +21,7 @@ pub mod fsck;
 pub mod garbage;
 pub mod groups;
 pub mod invariants;
+pub mod kms;
 pub mod list_versions;
 pub mod listing;
 pub mod locate;

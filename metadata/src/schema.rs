@@ -11,7 +11,7 @@ use types::{
 use crate::commit::Inline;
 use crate::garbage::Release;
 use crate::records::{
-    AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, Node, Part,
+    AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
     PlacementGroup, SegmentRow, Session, StreamRow, Upload,
 };
 
@@ -36,6 +36,8 @@ const MAIN: Family = Family::MAIN;
 pub(crate) const CLUSTER: Table<(), [u8; 16]> = Table::new(MAIN, "cluster/1");
 pub(crate) const ACCOUNTS: Table<AccountId, Account> = Table::new(MAIN, "account/1");
 pub(crate) const ACCESS_KEYS: Table<String, AccessKey> = Table::new(MAIN, "access-key/2");
+/// Named keys of SSE-KMS.
+pub(crate) const KMS_KEYS: Table<String, KmsKey> = Table::new(MAIN, "kms-key/1");
 pub(crate) const BUCKETS: Table<BucketName, Bucket> = Table::new(MAIN, "bucket/2");
 pub(crate) const BUCKETS_OF: Table<(AccountId, BucketName), ()> = Table::new(MAIN, "bucket-of/1");
 /// What the gateway keeps with a bucket beside its row, in its own form; of a kind that a bucket has once the name is empty.

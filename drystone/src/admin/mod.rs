@@ -3,6 +3,7 @@
 mod account;
 mod durability;
 mod key;
+mod kms;
 mod node;
 
 use clap::Subcommand;
@@ -37,6 +38,9 @@ enum Command {
     /// Access keys: what an account signs with.
     #[command(subcommand)]
     Key(key::Key),
+    /// Named keys that objects may be encrypted under (SSE-KMS).
+    #[command(subcommand)]
+    Kms(kms::Kms),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -56,6 +60,7 @@ impl Admin {
         match self.command {
             Command::Account(account) => account.run(&client, output).await,
             Command::Key(key) => key.run(&client, output).await,
+            Command::Kms(kms) => kms.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,

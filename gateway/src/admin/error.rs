@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::backup::BackupError;
 use super::sigv4::SignatureError;
+use crate::keys::KeyError;
 
 /// A refusal or failure of the admin API.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum ApiError {
     /// A stored secret cannot be opened.
     #[error("a stored secret cannot be opened with this keyring")]
     Seal(#[from] seal::SealError),
+    /// A named key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// A backup failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -58,6 +62,7 @@ impl ApiError {
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "NoSuchPath"),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::Catalog(error) => catalog(error),
+            Self::Key(error) => key(error),
             Self::Seal(_) | Self::Unprotected => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
             }
@@ -101,8 +106,19 @@ fn catalog(error: &CatalogError) -> (StatusCode, &'static str) {
         | CatalogError::PreconditionFailed
         | CatalogError::StreamDying(_)
         | CatalogError::SessionEnded
+        | CatalogError::TooLarge { .. }
         | CatalogError::Corrupt(_)
         | CatalogError::Kv(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+    }
+}
+
+fn key(error: &KeyError) -> (StatusCode, &'static str) {
+    match error {
+        KeyError::NoSuchKey(_) => (StatusCode::NOT_FOUND, "NotFound"),
+        KeyError::Name => (StatusCode::BAD_REQUEST, "InvalidRequest"),
+        KeyError::Disabled(_) => (StatusCode::CONFLICT, "Disabled"),
+        KeyError::Catalog(error) => catalog(error),
+        KeyError::Seal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
     }
 }
 

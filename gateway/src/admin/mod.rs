@@ -15,6 +15,7 @@ mod durability;
 mod error;
 mod health;
 mod keys;
+mod kms;
 pub mod metrics;
 mod nodes;
 pub mod sigv4;
@@ -38,6 +39,7 @@ use types::clock::SharedClock;
 pub use error::ApiError;
 
 use crate::http::{Limits, serve as serve_http};
+use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 
 /// The SigV4 service that admin requests are signed for.
@@ -56,6 +58,8 @@ pub struct AdminParts {
     pub catalog: Catalog,
     /// Seals the secrets of access keys.
     pub keyring: Arc<Keyring>,
+    /// The named keys of SSE-KMS.
+    pub keys: Arc<WrappingKeys>,
     /// Who is online.
     pub nodes: Arc<Nodes>,
     /// Words invites.
@@ -91,6 +95,8 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{id}", get(keys::show).delete(keys::delete))
         .route("/admin/v1/keys/{id}/{change}", post(keys::change))
+        .route("/admin/v1/kms", get(kms::list).post(kms::create))
+        .route("/admin/v1/kms/{name}/{change}", post(kms::change))
         .route("/admin/v1/nodes", get(nodes::list))
         .route("/admin/v1/nodes/{id}/lost", post(nodes::lost))
         .route("/admin/v1/invites", post(nodes::invite).delete(nodes::revoke))

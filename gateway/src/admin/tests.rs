@@ -48,9 +48,12 @@ impl Api {
         let dir = tempfile::tempdir().expect("a folder");
         let clock: SharedClock = Arc::new(Frozen);
         let engine = Arc::new(Memory::new());
+        let catalog = Catalog::new(engine, Arc::clone(&clock), Duration::from_secs(1));
+        let keyring = Arc::new(Keyring::generate());
         let parts = AdminParts {
-            catalog: Catalog::new(engine, Arc::clone(&clock), Duration::from_secs(1)),
-            keyring: Arc::new(Keyring::generate()),
+            keys: Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring))),
+            catalog,
+            keyring,
             nodes: Arc::new(Nodes::default()),
             invites: Arc::new(Words),
             geometry: GeometryName::Local,

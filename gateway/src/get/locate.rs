@@ -8,10 +8,11 @@ use codec::{Rotation, SegmentLayout};
 use metadata::records::{PlacementGroup, SegmentRow, StreamRow};
 use metadata::{Catalog, CatalogError, Extent, Located, LocatedBody};
 use seal::stream::StreamCipher;
-use seal::{CHUNK, Keyring, Span};
+use seal::{CHUNK, Span};
 use types::{GroupId, SEGMENT_MAX, SegmentId, StreamId};
 
 use super::GetError;
+use crate::keys::WrappingKeys;
 use crate::put::CustomerKey;
 
 /// Chunks of a full segment.
@@ -169,7 +170,7 @@ pub(crate) async fn stream_ranges(
     located: &Located,
     extents: &[Extent],
     range: &Range<u64>,
-    keyring: &Keyring,
+    keys: &WrappingKeys,
     customer: Option<&CustomerKey>,
 ) -> Result<VecDeque<StreamRange>, GetError> {
     let mut found = VecDeque::new();
@@ -182,7 +183,7 @@ pub(crate) async fn stream_ranges(
         if from >= to {
             continue;
         }
-        let cipher = Arc::new(cipher_of(located, extent.stream, keyring, customer).await?);
+        let cipher = Arc::new(cipher_of(located, extent.stream, keys, customer).await?);
         let range = extent.offset + (from - begin)..extent.offset + (to - begin);
         found.push_back(StreamRange { stream: extent.stream, range, cipher });
     }
@@ -193,11 +194,11 @@ pub(crate) async fn stream_ranges(
 pub(crate) async fn cipher_of(
     located: &Located,
     stream: StreamId,
-    keyring: &Keyring,
+    keys: &WrappingKeys,
     customer: Option<&CustomerKey>,
 ) -> Result<StreamCipher, GetError> {
     let wrapped = located.wrap(stream).await?;
-    let under = keyring.unwrap_key(wrapped.wrapping(), customer.map(|customer| &*customer.key))?;
+    let under = keys.unwrap(wrapped.wrapping(), customer).await?;
     Ok(StreamCipher::new(&seal::unwrap(&wrapped, stream, &under)?))
 }
 

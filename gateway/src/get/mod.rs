@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use metadata::{Catalog, CatalogError};
 
+use crate::keys::{KeyError, WrappingKeys};
 use crate::nodes::Nodes;
 
 /// A response's body.
@@ -31,6 +32,9 @@ pub enum GetError {
     /// A customer's key is missing, superfluous or wrong.
     #[error(transparent)]
     Seal(#[from] ::seal::SealError),
+    /// The key that wraps the data key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Fewer than k shards of a segment can be had now.
     #[error("segment {segment}: only {found} of {needed} shards can be had")]
     TooFewShards {
@@ -50,7 +54,7 @@ pub enum GetError {
 #[derive(Clone)]
 pub struct Reader {
     pub(crate) catalog: Catalog,
-    pub(crate) keyring: Arc<::seal::Keyring>,
+    pub(crate) keys: Arc<WrappingKeys>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) budget: Arc<stream::ReadAhead>,
 }

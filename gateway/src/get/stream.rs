@@ -9,7 +9,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::StreamExt;
 use metadata::{Catalog, Located, LocatedBody};
-use seal::Keyring;
 use tokio::task::JoinHandle;
 use types::{KIB, MIB};
 
@@ -17,6 +16,7 @@ use super::gather::{Sources, gather};
 use super::locate::{Window, Windows, cipher_of, stream_ranges};
 use super::{Body, GetError, Reader, open};
 use crate::compute;
+use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 use crate::put::CustomerKey;
 
@@ -62,11 +62,11 @@ impl Reader {
     #[must_use]
     pub fn new(
         catalog: Catalog,
-        keyring: Arc<Keyring>,
+        keys: Arc<WrappingKeys>,
         nodes: Arc<Nodes>,
         budget: Arc<ReadAhead>,
     ) -> Self {
-        Self { catalog, keyring, nodes, budget }
+        Self { catalog, keys, nodes, budget }
     }
 
     /// Opens a range of a located object. The first window has arrived when this returns, so that what is wrong from the start can
@@ -82,7 +82,7 @@ impl Reader {
     ) -> Result<Body, GetError> {
         match super::locate::body(located).await? {
             LocatedBody::Inline(inline) => {
-                let cipher = cipher_of(located, inline.stream, &self.keyring, customer).await?;
+                let cipher = cipher_of(located, inline.stream, &self.keys, customer).await?;
                 let mut bytes = bytes::BytesMut::from(&inline.cipher[..]);
                 let len = cipher.open_chunk(0, true, &mut bytes)?.len();
                 bytes.truncate(len);
@@ -90,8 +90,7 @@ impl Reader {
                 Ok(futures::stream::once(std::future::ready(Ok(plain))).boxed())
             }
             LocatedBody::Extents(extents) => {
-                let ranges =
-                    stream_ranges(located, &extents, &range, &self.keyring, customer).await?;
+                let ranges = stream_ranges(located, &extents, &range, &self.keys, customer).await?;
                 let sources =
                     Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
                 let windows = Windows::new(self.catalog.clone(), ranges);

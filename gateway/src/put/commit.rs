@@ -6,7 +6,7 @@ use metadata::records::{Part, Upload};
 use metadata::uploads::UploadAt;
 use metadata::{CatalogError, Entry, Etag, Extent, NewBody, NewObject};
 use seal::stream::StreamCipher;
-use seal::{CHUNK_PLAIN, DataKey, TAG, WrapKey};
+use seal::{CHUNK_PLAIN, DataKey, TAG};
 use types::ManifestId;
 
 use super::abandon::Abandon;
@@ -30,6 +30,7 @@ impl Writer {
             bucket: target.bucket.1,
             key: &target.key,
             geometry: target.geometry,
+            encryption: &target.detail.encryption,
             customer: target.customer.as_ref(),
         };
         let stored = self.store_stream(plan, incoming).await?;
@@ -65,7 +66,13 @@ impl Writer {
         customer: Option<&CustomerKey>,
         incoming: Incoming,
     ) -> Result<Part, PutError> {
-        let plan = StreamPlan { bucket: at.0, key: &at.1, geometry: upload.geometry, customer };
+        let plan = StreamPlan {
+            bucket: at.0,
+            key: &at.1,
+            geometry: upload.geometry,
+            encryption: &upload.detail.encryption,
+            customer,
+        };
         let stored = self.store_stream(plan, incoming).await?;
         let part = Part {
             stream: stored.id,
@@ -101,10 +108,8 @@ impl Writer {
         let (key, stream) = (DataKey::generate(), self.session.new_stream());
         cipher.resize(cipher.len() + TAG, 0);
         StreamCipher::new(&key).seal_chunk(0, true, &mut cipher)?;
-        let under = match &target.customer {
-            Some(customer) => WrapKey::customer(&customer.key),
-            None => self.keyring.bucket_key(target.bucket.1),
-        };
+        let encryption = &target.detail.encryption;
+        let under = self.keys.wrap(target.bucket.1, encryption, target.customer.as_ref()).await?;
         let wrap = Some(seal::wrap(&key, stream, &under));
         let body = NewBody::Inline(Inline { stream, wrap, cipher: Bytes::from(cipher) });
         let mut new = new_object(target, len, Etag { md5: ingested.md5, parts: 0 }, body);

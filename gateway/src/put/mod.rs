@@ -28,6 +28,7 @@ use types::clock::SharedClock;
 use types::{AccountId, BucketId, BucketName, GeometryName, ObjectKey};
 use zeroize::Zeroizing;
 
+use crate::keys::{KeyError, WrappingKeys};
 use crate::nodes::Nodes;
 use crate::session::Session;
 
@@ -137,6 +138,9 @@ pub enum PutError {
     /// A customer's key is missing, superfluous or wrong.
     #[error(transparent)]
     Seal(#[from] ::seal::SealError),
+    /// The key that is to wrap the data key, or does wrap the source's.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The erasure code refused: a defect.
     #[error(transparent)]
     Codec(#[from] codec::CodecError),
@@ -153,7 +157,10 @@ pub enum PutError {
 #[derive(Clone)]
 pub struct Writer {
     pub(crate) catalog: Catalog,
+    /// Seals labels.
     pub(crate) keyring: Arc<::seal::Keyring>,
+    /// Wraps data keys.
+    pub(crate) keys: Arc<WrappingKeys>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) placer: Arc<place::Placer>,
     pub(crate) session: Arc<Session>,

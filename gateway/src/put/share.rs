@@ -1,10 +1,10 @@
 //! Share: a copy that moves no data. The copy refers to the source's streams, under the same data keys wrapped anew.
 
 use metadata::commit::Inline;
-use metadata::records::{Part, Upload};
+use metadata::records::{Encryption, Part, Upload};
 use metadata::uploads::UploadAt;
 use metadata::{Entry, Located, LocatedBody, NewBody};
-use seal::{DataKey, WrapKey};
+use seal::DataKey;
 use types::{BucketId, StreamId};
 
 use super::commit::new_object;
@@ -21,17 +21,20 @@ impl Writer {
         source_key: Option<&CustomerKey>,
         target: Target,
     ) -> Result<Entry, PutError> {
-        let (bucket, customer) = (target.bucket.1, target.customer.as_ref());
+        let under = Under {
+            bucket: target.bucket.1,
+            encryption: &target.detail.encryption,
+            customer: target.customer.as_ref(),
+        };
         let body = match source.body().await? {
             LocatedBody::Inline(inline) => {
-                let wrap = self.rewrap(source, inline.stream, source_key, bucket, customer).await?;
+                let wrap = self.rewrap(source, inline.stream, source_key, &under).await?;
                 NewBody::Inline(Inline { wrap: Some(wrap), ..inline })
             }
             LocatedBody::Extents(extents) => {
                 let mut shared = Vec::with_capacity(extents.len());
                 for extent in extents {
-                    let wrap =
-                        self.rewrap(source, extent.stream, source_key, bucket, customer).await?;
+                    let wrap = self.rewrap(source, extent.stream, source_key, &under).await?;
                     shared.push((extent, wrap));
                 }
                 NewBody::Extents { extents: shared, streams: Vec::new() }
@@ -69,7 +72,8 @@ impl Writer {
         {
             return Ok(None);
         }
-        let wrap = self.rewrap(source, extent.stream, source_key, at.0, customer).await?;
+        let under = Under { bucket: at.0, encryption: &upload.detail.encryption, customer };
+        let wrap = self.rewrap(source, extent.stream, source_key, &under).await?;
         let part = Part {
             stream: extent.stream,
             offset: extent.offset,
@@ -87,14 +91,10 @@ impl Writer {
         source: &Located,
         stream: StreamId,
         source_key: Option<&CustomerKey>,
-        bucket: BucketId,
-        customer: Option<&CustomerKey>,
+        under: &Under<'_>,
     ) -> Result<seal::WrappedKey, PutError> {
         let key = self.unwrap(source, stream, source_key).await?;
-        let under = match customer {
-            Some(customer) => WrapKey::customer(&customer.key),
-            None => self.keyring.bucket_key(bucket),
-        };
+        let under = self.keys.wrap(under.bucket, under.encryption, under.customer).await?;
         Ok(seal::wrap(&key, stream, &under))
     }
 
@@ -105,8 +105,14 @@ impl Writer {
         customer: Option<&CustomerKey>,
     ) -> Result<DataKey, PutError> {
         let wrapped = source.wrap(stream).await?;
-        let under =
-            self.keyring.unwrap_key(wrapped.wrapping(), customer.map(|customer| &*customer.key))?;
+        let under = self.keys.unwrap(wrapped.wrapping(), customer).await?;
         Ok(seal::unwrap(&wrapped, stream, &under)?)
     }
+}
+
+/// What a copy's data keys are wrapped under.
+struct Under<'a> {
+    bucket: BucketId,
+    encryption: &'a Encryption,
+    customer: Option<&'a CustomerKey>,
 }

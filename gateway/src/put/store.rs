@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use codec::{Rotation, SchemeId};
 use metadata::StreamCommit;
-use metadata::records::{SegmentRow, StreamRow, StreamState};
+use metadata::records::{Encryption, SegmentRow, StreamRow, StreamState};
 use seal::stream::StreamCipher;
-use seal::{DataKey, Label, WrapKey, WrappedKey};
+use seal::{DataKey, Label, WrappedKey};
 use tokio::task::JoinHandle;
 use types::{BucketId, GeometryName, SegmentId, Slot, StreamId};
 
@@ -27,6 +27,7 @@ pub(crate) struct StreamPlan<'a> {
     pub(crate) bucket: BucketId,
     pub(crate) key: &'a types::ObjectKey,
     pub(crate) geometry: GeometryName,
+    pub(crate) encryption: &'a Encryption,
     pub(crate) customer: Option<&'a CustomerKey>,
 }
 
@@ -78,10 +79,7 @@ impl Writer {
     ) -> Result<Stored, PutError> {
         let key = DataKey::generate();
         let id = self.session.new_stream();
-        let under = match plan.customer {
-            Some(customer) => WrapKey::customer(&customer.key),
-            None => self.keyring.bucket_key(plan.bucket),
-        };
+        let under = self.keys.wrap(plan.bucket, plan.encryption, plan.customer).await?;
         let storing = Storing {
             writer: self,
             id,

@@ -33,10 +33,13 @@ impl Adapter {
     }
 }
 
-/// `name: module(handles) input => output`; after `@configurations` with the function's name, because a configuration's operations share a file.
+/// `name: module(handles) input => output`; after `@answers` those that write headers of their own; after `@configurations` with the
+/// function's name, because a configuration's operations share a file.
 macro_rules! delegate {
     (
         $($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+
+        @answers
+        $($answer:ident : $($by:ident)::+ ($($using:ident),+) $question:ident => $told:ident;)+
         @configurations
         $($config:ident : $($function:ident)::+ ($($with:ident),+) $taken:ident => $given:ident;)+
     ) => {
@@ -45,6 +48,11 @@ macro_rules! delegate {
             $(
                 async fn $name(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
                     ops::$($module)::+::run($(&self.$handle),+, request).await.map(S3Response::new)
+                }
+            )+
+            $(
+                async fn $answer(&self, request: S3Request<dto::$question>) -> S3Result<S3Response<dto::$told>> {
+                    ops::$($by)::+::run($(&self.$using),+, request).await
                 }
             )+
             $(
@@ -62,6 +70,9 @@ delegate! {
     head_bucket: head_bucket(gate, settings) HeadBucketInput => HeadBucketOutput;
     get_bucket_location: get_bucket_location(gate, settings) GetBucketLocationInput => GetBucketLocationOutput;
     delete_bucket: delete_bucket(gate, catalog) DeleteBucketInput => DeleteBucketOutput;
+    put_bucket_encryption: put_bucket_encryption(gate, catalog, writer) PutBucketEncryptionInput => PutBucketEncryptionOutput;
+    get_bucket_encryption: get_bucket_encryption(gate, catalog) GetBucketEncryptionInput => GetBucketEncryptionOutput;
+    delete_bucket_encryption: delete_bucket_encryption(gate, catalog) DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
 
     get_bucket_versioning: versioning::get(gate) GetBucketVersioningInput => GetBucketVersioningOutput;
     put_bucket_versioning: versioning::put(gate, catalog) PutBucketVersioningInput => PutBucketVersioningOutput;
@@ -114,8 +125,10 @@ delegate! {
     upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;
     list_parts: multipart::list_parts(gate, catalog) ListPartsInput => ListPartsOutput;
     list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput => ListMultipartUploadsOutput;
-    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
+
+    @answers
+    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 
     @configurations
     put_bucket_cors: cors::put(gate, configs) PutBucketCorsInput => PutBucketCorsOutput;

@@ -2,6 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html>
 
+use ::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use metadata::records::Encryption;
@@ -96,6 +97,18 @@ pub(super) fn echo(encryption: &Encryption) -> (Option<String>, Option<String>) 
     }
 }
 
+/// As [`echo`], for an answer that the library lets say nothing of it.
+pub(super) fn echo_in(headers: &mut HeaderMap, encryption: &Encryption) {
+    let (algorithm, md5) = echo(encryption);
+    for (name, value) in [("algorithm", algorithm), ("key-md5", md5)] {
+        let name = format!("x-amz-server-side-encryption-customer-{name}");
+        let header = HeaderName::try_from(name).ok().zip(value.and_then(|text| text.parse().ok()));
+        if let Some((name, value)) = header {
+            headers.insert(name, value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +156,7 @@ mod tests {
         assert_eq!(code(&own, key.as_ref()), None);
         assert_eq!(code(&Encryption::Keyring, None), None);
         assert_eq!(code(&own, None), Some(S3ErrorCode::InvalidRequest));
-        assert_eq!(code(&other, key.as_ref()), Some(S3ErrorCode::AccessDenied));
+        assert_eq!(code(&other, key.as_ref()), Some(S3ErrorCode::InvalidRequest));
         assert_eq!(code(&Encryption::Keyring, key.as_ref()), Some(S3ErrorCode::InvalidRequest));
     }
 }

@@ -14,6 +14,7 @@ use types::{NameError, Timestamp, VersionId};
 
 use super::dates;
 use crate::get::GetError;
+use crate::keys::KeyError;
 use crate::put::{BodyError, PutError};
 
 /// A row of the table: the code, and a message where S3's default one says too little.
@@ -52,6 +53,11 @@ pub(super) fn put(error: PutError) -> S3Error {
 /// A read failed.
 pub(super) fn get(error: GetError) -> S3Error {
     answer(of_get(&error), &error)
+}
+
+/// A wrapping key cannot be had.
+pub(super) fn key(error: KeyError) -> S3Error {
+    answer(of_key(&error), &error)
 }
 
 /// A name is none.
@@ -191,6 +197,7 @@ fn of_put(error: &PutError) -> Row {
         }
         PutError::Catalog(error) => of_catalog(error),
         PutError::Seal(error) => of_seal(error),
+        PutError::Key(error) => of_key(error),
         PutError::Codec(_) => (S3ErrorCode::InternalError, None),
         PutError::ShuttingDown => (S3ErrorCode::ServiceUnavailable, None),
     }
@@ -208,6 +215,7 @@ fn of_get(error: &GetError) -> Row {
     match error {
         GetError::Catalog(error) => of_catalog(error),
         GetError::Seal(error) => of_seal(error),
+        GetError::Key(error) => of_key(error),
         GetError::TooFewShards { .. } => (
             S3ErrorCode::ServiceUnavailable,
             Some("Too few storage nodes are online to read this object. Please try again."),
@@ -216,9 +224,25 @@ fn of_get(error: &GetError) -> Row {
     }
 }
 
+fn of_key(error: &KeyError) -> Row {
+    match error {
+        KeyError::NoSuchKey(_) | KeyError::Name => {
+            (S3ErrorCode::Custom("KMS.NotFoundException".into()), Some("There is no such key."))
+        }
+        KeyError::Disabled(_) => {
+            (S3ErrorCode::Custom("KMS.DisabledException".into()), Some("The key is disabled."))
+        }
+        KeyError::Catalog(error) => of_catalog(error),
+        KeyError::Seal(error) => of_seal(error),
+    }
+}
+
 fn of_seal(error: &SealError) -> Row {
     match error {
-        SealError::WrongCustomerKey => (S3ErrorCode::AccessDenied, None),
+        SealError::WrongCustomerKey => (
+            S3ErrorCode::InvalidRequest,
+            Some("The provided encryption parameters did not match the ones used originally."),
+        ),
         SealError::CustomerKeyNeeded => (
             S3ErrorCode::InvalidRequest,
             Some(
@@ -276,7 +300,12 @@ mod tests {
             (put(PutError::TooFewNodes { stored: 1, needed: 5 }), S3ErrorCode::SlowDown, 503),
             (put(PutError::Body(BodyError::Slow)), S3ErrorCode::RequestTimeout, 400),
             (get(GetError::Seal(SealError::CustomerKeyNeeded)), S3ErrorCode::InvalidRequest, 400),
-            (get(GetError::Seal(SealError::WrongCustomerKey)), S3ErrorCode::AccessDenied, 403),
+            (get(GetError::Seal(SealError::WrongCustomerKey)), S3ErrorCode::InvalidRequest, 400),
+            (
+                key(KeyError::NoSuchKey("k".to_owned())),
+                S3ErrorCode::Custom("KMS.NotFoundException".into()),
+                400,
+            ),
             (name(NameError::KeyTooLong(2000)), S3ErrorCode::KeyTooLongError, 400),
         ] {
             assert_eq!(*error.code(), code);

@@ -17,7 +17,7 @@ use super::auth::AccessKeys;
 use super::checksum::Claims;
 use super::cors::CrossOrigin;
 use super::form::Forms;
-use super::{Library, XML_MAX, body};
+use super::{Library, XML_MAX, body, error};
 use crate::http::{BodyFault, RequestId};
 
 /// The largest body whose length the client does not say, in bytes. It is held in memory, because its length must be known before it is
@@ -78,6 +78,11 @@ impl Service {
             None => None,
         };
         let request = request.map(Body::http_body_unsync);
+        if let Some(name) = said_twice(request.headers()) {
+            let message = format!("The header {name} may be there once.");
+            let refusal = error::refuse(S3ErrorCode::InvalidRequest, message);
+            return finish(write(refusal), &method, id);
+        }
         let answer = match self.forms.bucket_of(&request) {
             Some(bucket) => self.forms.answer(bucket, request).await,
             None => self.ask(request).await,
@@ -160,6 +165,38 @@ fn need_of(request: &Request<Body>) -> Option<Need> {
     (unmeasured && is_signed(request)).then_some(Need::Length)
 }
 
+/// A header that comes twice and must not: one value would be checked, and the other used.
+fn said_twice(headers: &HeaderMap) -> Option<&str> {
+    // Almost always no header comes twice.
+    if headers.len() == headers.keys_len() {
+        return None;
+    }
+    let twice = |name: &&::http::HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    headers
+        .keys()
+        .filter(|name| is_single(name.as_str()))
+        .find(twice)
+        .map(::http::HeaderName::as_str)
+}
+
+/// Whether a header has one value; others are lists, or nobody's business.
+fn is_single(name: &str) -> bool {
+    const LISTS: [&str; 2] = ["x-amz-trailer", "x-amz-object-attributes"];
+    match name.strip_prefix("x-amz-") {
+        Some(rest) => !rest.starts_with("meta-") && !LISTS.contains(&name),
+        None => matches!(
+            name,
+            "authorization"
+                | "content-length"
+                | "content-md5"
+                | "content-type"
+                | "date"
+                | "host"
+                | "range"
+        ),
+    }
+}
+
 fn is_signed(request: &Request<Body>) -> bool {
     let presigned = |query: &str| query.contains("X-Amz-Signature=");
     request.headers().contains_key(header::AUTHORIZATION)
@@ -233,7 +270,6 @@ fn sign_error(answer: &mut Response<Body>, id: Option<RequestId>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error;
     use super::*;
 
     fn request(
@@ -292,6 +328,23 @@ mod tests {
     fn an_expiry_out_of_range_is_forbidden() {
         let refusal = error::refuse(S3ErrorCode::AuthorizationQueryParametersError, "no");
         assert_eq!(finish(write(refusal), &Method::GET, None).status(), StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn a_header_that_decides_something_is_said_once() {
+        let twice = |name: &'static str| {
+            let mut headers = HeaderMap::new();
+            for value in ["a", "b"] {
+                headers.append(name, value.parse().expect("a value"));
+            }
+            said_twice(&headers).is_some()
+        };
+        for name in ["x-amz-acl", "x-amz-copy-source", "authorization", "host", "content-md5"] {
+            assert!(twice(name), "{name}");
+        }
+        for name in ["accept", "via", "x-amz-meta-a", "x-amz-trailer", "content-encoding"] {
+            assert!(!twice(name), "{name}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod acl;
 mod bucket;
 mod config;
 mod group;
+mod kms;
 mod lock;
 mod node;
 mod object;
@@ -18,6 +19,7 @@ pub use acl::{Acl, AclGroup, Grant, Grantee, Permission};
 pub use bucket::{Bucket, BucketState, Ownership, Versioning};
 pub use config::ConfigKind;
 pub use group::{GroupState, PlacementGroup, SlotRow};
+pub use kms::KmsKey;
 pub use lock::{BucketLock, DefaultRetention, Lock, LockMode, Retention, RetentionPeriod};
 pub use node::{Invite, Node, NodeState};
 pub use object::{

@@ -14,10 +14,10 @@ use metadata::garbage::Release;
 use metadata::records::{
     AccessKey, Account, Acl, AclGroup, Body, Bucket, BucketLock, BucketState, Checksum,
     ChecksumAlgorithm, ChecksumKind, ConfigKind, ContentHeaders, DefaultRetention, Detail,
-    Encryption, Entry, Etag, Extent, Grant, Grantee, GroupState, Invite, Lock, LockMode, Node,
-    NodeState, Ownership, Part, Permission, PlacementGroup, ReplicationStatus, Restore, Retention,
-    RetentionPeriod, SegmentRow, Session, SessionState, SlotRow, SlotSet, StreamRow, StreamState,
-    Upload, Versioning,
+    Encryption, Entry, Etag, Extent, Grant, Grantee, GroupState, Invite, KmsKey, Lock, LockMode,
+    Node, NodeState, Ownership, Part, Permission, PlacementGroup, ReplicationStatus, Restore,
+    Retention, RetentionPeriod, SegmentRow, Session, SessionState, SlotRow, SlotSet, StreamRow,
+    StreamState, Upload, Versioning,
 };
 use metadata::schema::WRAP_FAMILY;
 use metadata::{Catalog, ListQuery, LocatedBody};
@@ -323,6 +323,10 @@ fn access_key() -> AccessKey {
     }
 }
 
+fn kms_key() -> KmsKey {
+    KmsKey { created: T, rotated: T, enabled: true, sealed: vec![vec![9; 3], vec![7; 2]] }
+}
+
 fn bucket() -> Bucket {
     let grant = |grantee, permission| Grant { grantee, permission };
     let mode = LockMode::Compliance;
@@ -508,6 +512,7 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("cluster/1", &(), &[0xc1_u8; 16]);
     rows.main("account/1", &alice(), &account());
     rows.main("access-key/2", &"AK".to_owned(), &access_key());
+    rows.main("kms-key/1", &"payroll".to_owned(), &kms_key());
     rows.main("bucket/2", &bucket_name(), &bucket());
     rows.main("bucket-of/1", &(alice(), bucket_name()), &());
     rows.main("bucket-config/1", &(BUCKET, ConfigKind::Quota, "q".to_owned()), &b"{}".to_vec());
@@ -605,6 +610,7 @@ async fn golden_bytes_read_as_what_they_were() {
     let catalog = golden_catalog().await;
     assert_eq!(catalog.cluster_id().await.expect("read"), [0xc1; 16]);
     assert_eq!(catalog.accounts().await.expect("read"), [(alice(), account())]);
+    assert_eq!(catalog.kms_key("payroll").await.expect("read"), Some(kms_key()));
     assert!(catalog.access_key("AK").await.expect("read") == Some(access_key()));
     assert_eq!(catalog.buckets_of(&alice()).await.expect("read"), [(bucket_name(), bucket())]);
     let quota = catalog.bucket_config(BUCKET, ConfigKind::Quota, "q").await.expect("read");

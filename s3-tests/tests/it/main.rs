@@ -6,6 +6,8 @@ mod buckets;
 mod checksums;
 mod clients;
 mod cors;
+mod encryption;
+mod hard_to_fool;
 mod hostile;
 mod house;
 mod lifecycle;

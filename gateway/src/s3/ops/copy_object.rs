@@ -10,10 +10,10 @@ use types::Timestamp;
 
 use super::source::{self, Source};
 use crate::get::Reader;
-use crate::put::{CustomerKey, Incoming, PutError, Target, Writer};
+use crate::put::{Incoming, PutError, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::{
-    S3Settings, acl, checksum, conditions, customer, describe, error, later, protection, tags,
+    S3Settings, acl, checksum, conditions, describe, encryption, error, protection, tags,
 };
 
 /// How often a source that is being collected at this moment is looked up anew.
@@ -32,7 +32,10 @@ pub(in crate::s3) async fn run(
     let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
     let fields = source::fields!(request.input);
     let source = Source::open(gate, &request, fields).await?;
-    let mut wish = Wish::read(&allowed, settings, writer.clock.now(), request.input)?;
+    let asked = encryption::asked!(request.input);
+    let encrypted = asked.wish(catalog, &writer.keys, allowed.id()).await?;
+    let now = writer.clock.now();
+    let mut wish = Wish::read(&allowed, settings, now, encrypted, request.input)?;
     // A copy is its writer's, with a list of its own.
     (wish.owner, wish.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
@@ -48,7 +51,7 @@ struct Wish {
     /// The target but for what it may take over from the source.
     key: types::ObjectKey,
     class: (Option<String>, types::GeometryName),
-    customer: Option<CustomerKey>,
+    encrypted: encryption::Wish,
     preconditions: metadata::Preconditions,
     /// New headers and metadata; `None` takes the source's over.
     replace: Option<Detail>,
@@ -67,9 +70,9 @@ impl Wish {
         allowed: &Authorized<PutObject>,
         settings: &S3Settings,
         now: Timestamp,
+        encrypted: encryption::Wish,
         mut input: CopyObjectInput,
     ) -> S3Result<Self> {
-        later::asked!(input).refuse()?;
         let replace = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
             None | Some(MetadataDirective::COPY) => false,
             Some(MetadataDirective::REPLACE) => true,
@@ -80,11 +83,6 @@ impl Wish {
                 ));
             }
         };
-        let customer = customer::key(
-            input.sse_customer_algorithm.as_deref(),
-            input.sse_customer_key.take(),
-            input.sse_customer_key_md5.as_deref(),
-        )?;
         let redirect = input.website_redirect_location.clone();
         let replace = if replace {
             let headers = describe::keep(describe::content_headers!(input));
@@ -99,7 +97,7 @@ impl Wish {
         Ok(Self {
             key: describe::key(&input.key)?,
             class: describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?,
-            customer,
+            encrypted,
             preconditions: conditions::of_write(
                 input.if_match.as_ref(),
                 input.if_none_match.as_ref(),
@@ -124,8 +122,8 @@ impl Wish {
             || self.redirect.is_some()
             || self.checksum.is_some()
             || self.class.0 != from.entry.class
-            || self.customer.is_some()
-            || customer::encryption(self.customer.as_ref()) != from.detail.encryption
+            || self.encrypted.customer.is_some()
+            || self.encrypted.encryption != from.detail.encryption
     }
 
     fn target(&self, allowed: &Authorized<PutObject>, from: &Located) -> Target {
@@ -138,7 +136,7 @@ impl Wish {
         detail.checksums.clone_from(&source.checksums);
         detail.tags.clone_from(self.tags.as_ref().unwrap_or(&source.tags));
         detail.lock = self.lock;
-        detail.encryption = customer::encryption(self.customer.as_ref());
+        detail.encryption = self.encrypted.encryption.clone();
         detail.acl.clone_from(&self.acl);
         // A redirect is never taken over.
         detail.headers.website_redirect.clone_from(&self.redirect);
@@ -149,7 +147,7 @@ impl Wish {
             class: self.class.0.clone(),
             owner: self.owner.clone(),
             detail,
-            customer: self.customer.clone(),
+            customer: self.encrypted.customer.clone(),
             preconditions: self.preconditions.clone(),
         }
     }
@@ -263,14 +261,14 @@ async fn respond(
         // Replaced meanwhile; the source's checksum is the copy's.
         checksum::show!(result, &from.detail.checksums);
     }
-    let (sse_customer_algorithm, sse_customer_key_md5) =
-        customer::echo(&customer::encryption(wish.customer.as_ref()));
-    Ok(CopyObjectOutput {
+    let encryption = &wish.encrypted.encryption;
+    let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: source.version(from),
         version_id: describe::version_written(entry.version),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
+        ssekms_encryption_context: encryption::context(encryption),
         ..CopyObjectOutput::default()
-    })
+    };
+    encryption::show!(output, encryption);
+    Ok(output)
 }

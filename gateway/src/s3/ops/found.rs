@@ -152,8 +152,6 @@ macro_rules! output {
     ($kind:ident, $found:expr) => {{
         let found: &$crate::s3::ops::found::Found = $found;
         let (entry, detail) = (&found.located.entry, &found.located.detail);
-        let (sse_customer_algorithm, sse_customer_key_md5) =
-            $crate::s3::customer::echo(&detail.encryption);
         let headers = detail.headers.clone();
         let range = || $crate::s3::range::content_range(&found.bytes, entry.size);
         let mut output = $kind {
@@ -189,12 +187,11 @@ macro_rules! output {
             version_id: found.version.clone(),
             metadata: Some(detail.user.iter().cloned().collect()),
             parts_count: found.parts,
-            sse_customer_algorithm,
-            sse_customer_key_md5,
             storage_class: entry.class.clone().map(::s3s::dto::StorageClass::from),
             website_redirect_location: headers.website_redirect,
             ..$kind::default()
         };
+        $crate::s3::encryption::show!(output, &detail.encryption);
         $crate::s3::checksum::show!(output, &found.checksums);
         output
     }};

@@ -10,7 +10,7 @@ use crate::configs::Configs;
 use crate::get::Reader;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{body, customer, error, expiration};
+use crate::s3::{body, customer, encryption, error, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -28,6 +28,7 @@ pub(in crate::s3) async fn run(
             input.expected_bucket_owner.as_deref(),
         )
         .await?;
+    encryption::refuse_on_read(&request.headers)?;
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),

@@ -8,7 +8,7 @@ use super::found::{self, Asked};
 use crate::configs::Configs;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{customer, expiration};
+use crate::s3::{customer, encryption, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -25,6 +25,7 @@ pub(in crate::s3) async fn run(
             input.expected_bucket_owner.as_deref(),
         )
         .await?;
+    encryption::refuse_on_read(&request.headers)?;
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),

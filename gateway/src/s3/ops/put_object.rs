@@ -11,11 +11,9 @@ use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
+use crate::s3::encryption::{self, Wish};
 use crate::s3::form::Slack;
-use crate::s3::{
-    S3Settings, acl, body, conditions, customer, describe, error, expiration, later, protection,
-    tags,
-};
+use crate::s3::{S3Settings, acl, body, conditions, describe, error, expiration, protection, tags};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -32,7 +30,9 @@ pub(in crate::s3) async fn run(
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
-    let mut target = target(&allowed, settings, writer.clock.now(), &mut input)?;
+    let asked = encryption::asked!(input);
+    let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
+    let mut target = target(&allowed, settings, writer.clock.now(), wish, &mut input)?;
     (target.owner, target.detail.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&headers)).await?;
     if target.preconditions != metadata::Preconditions::default() {
@@ -53,16 +53,15 @@ pub(in crate::s3) async fn run(
     };
     let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
 
-    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&encryption);
     let mut output = PutObjectOutput {
         e_tag: Some(describe::etag(&entry.etag)),
         checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
         expiration: expiration::of_written(configs, allowed.id(), &input.key, &entry, &tags).await,
-        sse_customer_algorithm,
-        sse_customer_key_md5,
         version_id: describe::version_written(entry.version),
+        ssekms_encryption_context: encryption::context(&encryption),
         ..PutObjectOutput::default()
     };
+    encryption::show!(output, &encryption);
     checksum::show!(output, claims.held().iter());
     Ok(output)
 }
@@ -85,17 +84,12 @@ fn target(
     allowed: &Authorized<PutObject>,
     settings: &S3Settings,
     now: Timestamp,
+    wish: Wish,
     input: &mut PutObjectInput,
 ) -> S3Result<Target> {
-    later::asked!(input).refuse()?;
     if input.write_offset_bytes.is_some() {
         return Err(error::later("Appending to an object"));
     }
-    let customer = customer::key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.take(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
     let (class, geometry) =
         describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Target {
@@ -107,12 +101,12 @@ fn target(
         detail: Detail {
             headers: describe::keep(describe::content_headers!(input)),
             user: describe::user_metadata(input.metadata.take())?,
-            encryption: customer::encryption(customer.as_ref()),
+            encryption: wish.encryption,
             tags: input.tagging.as_deref().map_or(Ok(Vec::new()), tags::read_header)?,
             lock: protection::asked!(input).read(now)?,
             ..Detail::default()
         },
-        customer,
+        customer: wish.customer,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
     })
 }

@@ -1,18 +1,20 @@
 //! CompleteMultipartUpload: the chosen parts become the object. No byte moves.
 
-use metadata::records::{Checksum, ChecksumAlgorithm, ChecksumKind, Part, Upload};
+use metadata::records::{Checksum, ChecksumAlgorithm, ChecksumKind, Encryption, Part, Upload};
 use metadata::uploads::{Completion, UploadAt};
 use metadata::{Catalog, CatalogError, Entry, Etag, Located};
 use s3s::dto::{
     ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
+    ServerSideEncryption,
 };
-use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use types::MIB;
 
 use super::under_way::{self, PARTS_MAX};
 use crate::digest;
 use crate::put::Writer;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::encryption::Told;
 use crate::s3::{checksum, conditions, customer, describe, error};
 
 /// Every part but the last has at least this many bytes.
@@ -23,7 +25,7 @@ pub(in crate::s3) async fn run(
     catalog: &Catalog,
     writer: &Writer,
     request: S3Request<CompleteMultipartUploadInput>,
-) -> S3Result<CompleteMultipartUploadOutput> {
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let input = &request.input;
     let allowed: Authorized<PutObject> = gate
         .object(&request, (&input.bucket, &input.key), None, input.expected_bucket_owner.as_deref())
@@ -52,7 +54,8 @@ pub(in crate::s3) async fn run(
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
     };
     let done = catalog.complete_upload(writer.session.id(), &allowed.at(), &at, &completion).await;
-    Ok(respond(input, &done.map_err(error::catalog)?, &completion.checksums))
+    let entry = done.map_err(error::catalog)?;
+    Ok(respond(input, &entry, &completion.checksums, &upload.detail.encryption))
 }
 
 /// A part as the client names it.
@@ -182,17 +185,14 @@ fn check_claims(
 }
 
 /// The key is not needed here; one that comes must be the upload's.
+/// An upload under a customer's key is completed with it. Its object carries a checksum, and then AWS asks for the key too.
 fn check_customer(input: &mut CompleteMultipartUploadInput, upload: &Upload) -> S3Result<()> {
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key.take(),
         input.sse_customer_key_md5.as_deref(),
     )?;
-    if customer.is_some() {
-        customer::check_part(&upload.detail.encryption, customer.as_ref())
-    } else {
-        Ok(())
-    }
+    customer::check_part(&upload.detail.encryption, customer.as_ref())
 }
 
 /// A Complete that went through and is asked for again, because its answer was lost, answers the same.
@@ -200,10 +200,10 @@ async fn repeated(
     catalog: &Catalog,
     at: &UploadAt,
     input: CompleteMultipartUploadInput,
-) -> S3Result<CompleteMultipartUploadOutput> {
+) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     match catalog.locate(at.0, &at.1).await {
         Ok(Located { entry, detail, .. }) if entry.manifest == at.2 => {
-            Ok(respond(input, &entry, &detail.checksums))
+            Ok(respond(input, &entry, &detail.checksums, &detail.encryption))
         }
         Ok(_) | Err(CatalogError::NoSuchKey | CatalogError::DeleteMarker { .. }) => {
             Err(S3Error::new(S3ErrorCode::NoSuchUpload))
@@ -216,7 +216,9 @@ fn respond(
     input: CompleteMultipartUploadInput,
     entry: &Entry,
     checksums: &[Checksum],
-) -> CompleteMultipartUploadOutput {
+    encryption: &Encryption,
+) -> S3Response<CompleteMultipartUploadOutput> {
+    let told = Told::of(encryption);
     let mut output = CompleteMultipartUploadOutput {
         location: Some(format!("/{}/{}", input.bucket, input.key)),
         bucket: Some(input.bucket),
@@ -224,10 +226,15 @@ fn respond(
         e_tag: Some(describe::etag(&entry.etag)),
         checksum_type: checksums.first().map(|checksum| checksum::type_of(checksum.kind)),
         version_id: describe::version_written(entry.version),
+        server_side_encryption: told.algorithm.map(ServerSideEncryption::from_static),
+        ssekms_key_id: told.kms_key,
+        bucket_key_enabled: told.bucket_key,
         ..CompleteMultipartUploadOutput::default()
     };
     checksum::show!(output, checksums);
-    output
+    let mut response = S3Response::new(output);
+    customer::echo_in(&mut response.headers, encryption);
+    response
 }
 
 #[cfg(test)]

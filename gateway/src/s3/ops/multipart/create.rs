@@ -9,9 +9,8 @@ use types::Timestamp;
 use crate::configs::Configs;
 use crate::put::Writer;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
-use crate::s3::{
-    S3Settings, acl, checksum, customer, describe, error, expiration, later, protection, tags,
-};
+use crate::s3::encryption::{self, Wish};
+use crate::s3::{S3Settings, acl, checksum, describe, error, expiration, protection, tags};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -26,14 +25,15 @@ pub(in crate::s3) async fn run(
     let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
     let mut input = request.input;
     let key = describe::key(&input.key)?;
-    let mut upload = upload(&allowed, settings, writer.clock.now(), &mut input)?;
+    let asked = encryption::asked!(input);
+    let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
+    let mut upload = upload(&allowed, settings, writer.clock.now(), wish, &mut input)?;
     (upload.owner, upload.detail.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
     let id = catalog.create_upload(&allowed.at(), &key, &upload).await.map_err(error::catalog)?;
 
     let (abort_date, abort_rule_id) =
         expiration::abort(configs, allowed.id(), &input.key, upload.initiated).await?;
-    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
     let kind = |full| {
         ChecksumType::from_static(if full {
             ChecksumType::FULL_OBJECT
@@ -41,7 +41,7 @@ pub(in crate::s3) async fn run(
             ChecksumType::COMPOSITE
         })
     };
-    Ok(CreateMultipartUploadOutput {
+    let mut output = CreateMultipartUploadOutput {
         abort_date,
         abort_rule_id,
         bucket: Some(input.bucket),
@@ -50,25 +50,21 @@ pub(in crate::s3) async fn run(
             .map(|(algorithm, _)| dto::ChecksumAlgorithm::from_static(checksum::name(algorithm))),
         checksum_type: upload.checksum.map(|(_, full)| kind(full)),
         key: Some(input.key),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
+        ssekms_encryption_context: encryption::context(&upload.detail.encryption),
         upload_id: Some(id.to_string()),
         ..CreateMultipartUploadOutput::default()
-    })
+    };
+    encryption::show!(output, &upload.detail.encryption);
+    Ok(output)
 }
 
 fn upload(
     allowed: &Authorized<PutObject>,
     settings: &S3Settings,
     initiated: Timestamp,
+    wish: Wish,
     input: &mut CreateMultipartUploadInput,
 ) -> S3Result<Upload> {
-    later::asked!(input).refuse()?;
-    let customer = customer::key(
-        input.sse_customer_algorithm.as_deref(),
-        input.sse_customer_key.take(),
-        input.sse_customer_key_md5.as_deref(),
-    )?;
     let (class, geometry) =
         describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Upload {
@@ -79,7 +75,7 @@ fn upload(
         detail: Detail {
             headers: describe::keep(describe::content_headers!(input)),
             user: describe::user_metadata(input.metadata.take())?,
-            encryption: customer::encryption(customer.as_ref()),
+            encryption: wish.encryption,
             tags: input.tagging.as_deref().map_or(Ok(Vec::new()), tags::read_header)?,
             lock: protection::asked!(input).read(initiated)?,
             ..Detail::default()

@@ -10,7 +10,7 @@ use crate::put::{Incoming, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
 use crate::s3::ops::put_object::length;
-use crate::s3::{body, customer, describe, error};
+use crate::s3::{body, customer, describe, encryption, error};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -48,13 +48,11 @@ pub(in crate::s3) async fn run(
     let stored = writer.put_part(&at, &upload, number, customer.as_ref(), incoming).await;
     let part = stored.map_err(|failed| fault.blame(failed))?;
 
-    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
     let mut output = UploadPartOutput {
         e_tag: Some(describe::part_etag(&part.md5)),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
         ..UploadPartOutput::default()
     };
+    encryption::show!(output, &upload.detail.encryption);
     checksum::show!(output, under_way::shown(&upload, &part.checksums));
     checksum::show!(output, claims.held().iter());
     Ok(output)

@@ -13,7 +13,7 @@ use crate::get::Reader;
 use crate::put::{CustomerKey, Incoming, PutError, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::ops::source::{self, Source};
-use crate::s3::{checksum, customer, describe, error, range};
+use crate::s3::{checksum, customer, describe, encryption, error, range};
 
 /// Where the copy goes.
 struct Place<'a> {
@@ -67,14 +67,13 @@ pub(in crate::s3) async fn run(
         ..CopyPartResult::default()
     };
     checksum::show!(result, under_way::shown(&upload, &part.checksums));
-    let (sse_customer_algorithm, sse_customer_key_md5) = customer::echo(&upload.detail.encryption);
-    Ok(UploadPartCopyOutput {
+    let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: source.version(&from),
-        sse_customer_algorithm,
-        sse_customer_key_md5,
         ..UploadPartCopyOutput::default()
-    })
+    };
+    encryption::show!(output, &upload.detail.encryption);
+    Ok(output)
 }
 
 /// Shares the source's stream, if the whole of it is meant, it is coded as the upload is, and the object's checksum can be had without its bytes.
