@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
     /// A further storage class and how it codes its objects, such as STANDARD_IA=home; repeatable.
-    #[arg(long, env = "DRYSTONE_STORAGE_CLASS", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
+    #[arg(long, env = "DRYSTONE_STORAGE_CLASSES", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
     storage_class: Vec<(StorageClassName, GeometryName)>,
     /// How long a download may run on after its object was deleted, such as 6h.
     #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
@@ -81,9 +81,6 @@ pub(crate) struct Settings {
     /// How long lifecycle rules take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
     #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
     lifecycle_day: Option<Period>,
-    /// Further storage classes and how they are coded, such as COLD=wide, separated by commas.
-    #[arg(long, env = "DRYSTONE_STORAGE_CLASSES", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
-    storage_class: Vec<(String, GeometryName)>,
     /// The log file [default: drystone.log in the data folder]
     #[arg(long, env = "DRYSTONE_LOG_FILE", value_name = "FILE")]
     log: Option<PathBuf>,

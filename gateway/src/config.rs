@@ -50,8 +50,6 @@ pub struct Config {
     pub website_domain: Option<String>,
     /// How long lifecycle rules and inventories take a day to be; shorter ones are for tests.
     pub lifecycle_day: Period,
-    /// Further storage classes by name, and how each is coded. `STANDARD` is the bucket's own geometry.
-    pub storage_classes: BTreeMap<String, GeometryName>,
     /// The log file; none: `drystone.log` in the data folder.
     pub log: Option<PathBuf>,
 }
@@ -77,7 +75,6 @@ impl Default for Config {
             website_addr: None,
             website_domain: None,
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),
-            storage_classes: BTreeMap::new(),
             log: None,
         }
     }
