@@ -24,6 +24,7 @@ pub struct Geometry {
 
 /// The names of the table's rows. The discriminants are stored: never renumber.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum GeometryName {
     /// Six nodes on one machine: the embedded default.

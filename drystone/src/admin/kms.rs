@@ -17,14 +17,19 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Kms {
     /// Make a key. Customers name it when they store objects.
+    #[command(after_help = "Example:\n  drystone admin kms create payroll")]
     Create(Name),
     /// List the keys.
+    #[command(after_help = "Example:\n  drystone admin kms list")]
     List,
     /// Give a key a new secret for what is stored from now on; what was stored before stays readable.
+    #[command(after_help = "Example:\n  drystone admin kms rotate payroll")]
     Rotate(Name),
     /// Let a disabled key be used again.
+    #[command(after_help = "Example:\n  drystone admin kms enable payroll")]
     Enable(Name),
     /// Stop the use of a key: what it protects can neither be read nor stored until it is enabled.
+    #[command(after_help = "Example:\n  drystone admin kms disable payroll")]
     Disable(Name),
 }
 

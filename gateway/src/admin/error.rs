@@ -106,7 +106,6 @@ fn catalog(error: &CatalogError) -> (StatusCode, &'static str) {
         | CatalogError::PreconditionFailed
         | CatalogError::StreamDying(_)
         | CatalogError::SessionEnded
-        | CatalogError::TooLarge { .. }
         | CatalogError::Corrupt(_)
         | CatalogError::Kv(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
     }

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, SERVER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER, SERVER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -89,6 +89,7 @@ impl<S> Exchange<S> {
         let head = record.method == Method::HEAD;
         let confused = expects_nothing(request.headers());
         let (mut response, place) = match Arc::clone(&self.load).try_acquire_owned() {
+            _ if nameless(&request) => (self.refuse(&record, Refusal::Nameless), None),
             Err(_) => (self.refuse(&record, Refusal::Busy), None),
             Ok(place) => {
                 match AssertUnwindSafe(self.service.clone().oneshot(request)).catch_unwind().await {
@@ -143,6 +144,7 @@ impl<S> Exchange<S> {
 enum Refusal {
     Busy,
     Internal,
+    Nameless,
 }
 
 impl Refusal {
@@ -156,8 +158,16 @@ impl Refusal {
                 "InternalError",
                 "We encountered an internal error. Please try again.",
             ),
+            Self::Nameless => {
+                (StatusCode::BAD_REQUEST, "InvalidRequest", "The request names no host.")
+            }
         }
     }
+}
+
+/// Whether a request fails to say whom it is for, as HTTP/1.1 requires (RFC 9112, section 3.2).
+fn nameless<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST)
 }
 
 fn xml(code: &str, message: &str, record: &Record) -> String {

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use metadata::list_versions::ListedVersion;
 use metadata::recode::{RECODED_EXTENTS_MAX, Recoded};
-use metadata::records::Encryption;
-use metadata::records::{StreamRow, StreamState};
+use metadata::records::{Encryption, StreamRow, StreamState};
 use metadata::{Catalog, CatalogError, Extent, Located, LocatedBody, StreamCommit};
 use types::{BucketId, BucketName, GeometryName, ManifestId};
 
@@ -47,7 +46,8 @@ pub struct Recoder {
 }
 
 impl Recoder {
-    /// Moves a version, if it is still there. One under a key of its own (SSE-C, SSE-KMS) can be moved only where its bytes stay as they are; else it stays. So does one of more than [`RECODED_EXTENTS_MAX`] parts.
+    /// Moves a version, if it is still there. One under a customer's key (SSE-C) can be moved only where its bytes stay as they are; else it
+    /// stays. So does one of more than [`RECODED_EXTENTS_MAX`] parts.
     ///
     /// # Errors
     /// [`RecodeError`]; the version is as it was then.
@@ -75,10 +75,7 @@ impl Recoder {
                 return Ok(());
             }
         };
-        let sealed = match located.detail.encryption {
-            Encryption::Keyring | Encryption::SseS3 => false,
-            Encryption::Kms { .. } | Encryption::Customer { .. } => true,
-        };
+        let sealed = matches!(located.detail.encryption, Encryption::Customer { .. });
         if sealed || extents.len() > RECODED_EXTENTS_MAX {
             tracing::debug!(bucket = %bucket.0, sealed, parts = extents.len(), "a version cannot be moved and stays");
             return Ok(());
@@ -146,8 +143,15 @@ impl Recoder {
             content_md5: None,
             checksums: Vec::new(),
             trailer: None,
+            slack: 0,
         };
-        let plan = StreamPlan { bucket, key: &version.key, geometry, customer: None };
+        let plan = StreamPlan {
+            bucket,
+            key: &version.key,
+            geometry,
+            encryption: &located.detail.encryption,
+            customer: None,
+        };
         let mut stored = self.writer.store_stream(plan, incoming).await?;
         // Its segments ahead, so that the change-over fits one transaction however many parts there are.
         let rows = &mut stored.commit;

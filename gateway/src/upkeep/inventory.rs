@@ -266,6 +266,7 @@ impl Making<'_> {
             content_md5: None,
             checksums: Vec::new(),
             trailer: None,
+            slack: 0,
         };
         // Boxed: a PUT is far larger than the rest.
         Ok(Box::pin(self.worker.writer.put_object(target, incoming)).await?)

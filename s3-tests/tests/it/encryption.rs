@@ -68,7 +68,7 @@ async fn cluster() -> (Cluster, Client) {
     let cluster = Options::new().up().await;
     let s3 = cluster.client();
     for name in ["one", "two"] {
-        cluster.admin(&["kms", "create", name]);
+        drop(cluster.admin(&["kms", "create", name]));
     }
     s3.make_bucket("sse").await;
     (cluster, s3)
@@ -179,19 +179,19 @@ async fn a_named_key_is_rotated_and_disabled_and_nobody_guesses_one() {
     let one = Mode::Kms("one");
     let put = |path: &str| one.ask(s3.put(path).body(content.bytes()));
     put("/sse/old").send().await.expect_status(200).await;
-    cluster.admin(&["kms", "rotate", "one"]);
+    drop(cluster.admin(&["kms", "rotate", "one"]));
     put("/sse/new").send().await.expect_status(200).await;
     for path in ["/sse/old", "/sse/new"] {
         one.check(&s3, path, content).await;
     }
-    cluster.admin(&["kms", "disable", "one"]);
+    drop(cluster.admin(&["kms", "disable", "one"]));
     s3.get("/sse/old").send().await.expect_error(400, "KMS.DisabledException").await;
     put("/sse/more").send().await.expect_error(400, "KMS.DisabledException").await;
     let listed = cluster.admin_json(&["kms", "list"]);
     assert_eq!(listed[0]["name"], "one");
     assert_eq!(listed[0]["enabled"], false);
     assert_eq!(listed[0]["secrets"], 2);
-    cluster.admin(&["kms", "enable", "one"]);
+    drop(cluster.admin(&["kms", "enable", "one"]));
     one.check(&s3, "/sse/old", content).await;
     assert!(!cluster.operate(&["admin", "kms", "create", "one"]).status.success());
 

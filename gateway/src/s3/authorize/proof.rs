@@ -34,11 +34,6 @@ impl<A, On> Authorized<A, On> {
     pub(in crate::s3) fn caller(&self) -> &AccountId {
         self.caller.owner()
     }
-
-    /// Who asks.
-    pub(in crate::s3) fn who(&self) -> &Caller {
-        &self.caller
-    }
 }
 
 impl<A> Authorized<A> {

@@ -1,15 +1,17 @@
 //! GetBucketEncryption.
 
+use ::http::StatusCode;
 use metadata::Catalog;
 use s3s::dto::{
     BlockedEncryptionTypes, EncryptionType, GetBucketEncryptionInput, GetBucketEncryptionOutput,
     ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
     ServerSideEncryptionRule,
 };
-use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use s3s::{S3Request, S3Result};
 
 use crate::s3::authorize::{Authorized, Gate, GetEncryptionConfiguration};
 use crate::s3::encryption::{self, DefaultAlgorithm};
+use crate::s3::error;
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -20,8 +22,13 @@ pub(in crate::s3) async fn run(
     let allowed: Authorized<GetEncryptionConfiguration> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let default = encryption::default_of(catalog, allowed.id()).await?;
-    let default = default
-        .ok_or_else(|| S3Error::new(S3ErrorCode::ServerSideEncryptionConfigurationNotFoundError))?;
+    let default = default.ok_or_else(|| {
+        error::custom(
+            "ServerSideEncryptionConfigurationNotFoundError",
+            StatusCode::NOT_FOUND,
+            "The server side encryption configuration was not found.",
+        )
+    })?;
     let algorithm = default.algorithm.map(|algorithm| {
         let (name, kms_master_key_id) = match algorithm {
             DefaultAlgorithm::Aes256 => (encryption::AES256, None),
