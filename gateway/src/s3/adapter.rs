@@ -89,6 +89,7 @@ delegate! {
     put_object_tagging: tagging::put(gate, catalog) PutObjectTaggingInput => PutObjectTaggingOutput;
     delete_object_tagging: tagging::delete(gate, catalog) DeleteObjectTaggingInput => DeleteObjectTaggingOutput;
     get_bucket_tagging: tagging::get_bucket(gate, catalog) GetBucketTaggingInput => GetBucketTaggingOutput;
+    put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
     delete_bucket_tagging: tagging::delete_bucket(gate, catalog) DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
 
     list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
@@ -127,7 +128,6 @@ delegate! {
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 
     @answers
-    put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
     complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 
     @configurations
