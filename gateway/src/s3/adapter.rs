@@ -97,8 +97,8 @@ delegate! {
 
     put_object: put_object(gate, catalog, configs, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
-    get_object: get_object(gate, catalog, configs, reader) GetObjectInput => GetObjectOutput;
-    head_object: head_object(gate, catalog, configs) HeadObjectInput => HeadObjectOutput;
+    get_object: get_object(gate, configs, reader) GetObjectInput => GetObjectOutput;
+    head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog) DeleteObjectsInput => DeleteObjectsOutput;
