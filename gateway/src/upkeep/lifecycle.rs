@@ -75,7 +75,8 @@ impl LifecycleWorker {
         let walks = async {
             loop {
                 tokio::time::sleep(pause).await;
-                self.walk_all().await;
+                // Boxed: it holds everything that moving a version takes.
+                Box::pin(self.walk_all()).await;
             }
         };
         tokio::select! {
