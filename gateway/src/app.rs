@@ -29,6 +29,7 @@ use crate::get::Reader;
 use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
 use crate::keys::WrappingKeys;
+use crate::logbook::LogBook;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -41,6 +42,7 @@ use crate::secrets;
 use crate::session::Session;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
+use crate::upkeep::logging::LogWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::website::Site;
 
@@ -199,9 +201,11 @@ impl App {
             writer: writer.clone(),
             classes: classes.clone().into(),
         };
+        let log = Arc::<LogBook>::default();
         let service = s3::service(S3Parts {
             catalog: catalog.clone(),
             configs: configs.clone(),
+            log: Arc::clone(&log),
             writer,
             reader,
             keyring: Arc::clone(&keyring),
@@ -274,6 +278,16 @@ impl App {
             day: config.lifecycle_day.0,
         };
         tasks.spawn(inventory.run(stop.clone()));
+        let logs = LogWorker {
+            catalog: catalog.clone(),
+            configs: configs.clone(),
+            book: log,
+            writer: recoder.writer.clone(),
+            clock: Arc::clone(&clock),
+            region: config.region.clone(),
+            day: config.lifecycle_day.0,
+        };
+        tasks.spawn(logs.run(stop.clone()));
         let lifecycle = LifecycleWorker {
             catalog: catalog.clone(),
             configs: configs.clone(),

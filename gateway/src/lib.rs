@@ -20,6 +20,7 @@ pub mod digest;
 pub mod get;
 pub mod http;
 pub mod keys;
+pub mod logbook;
 pub mod nodes;
 pub mod operator;
 pub mod put;

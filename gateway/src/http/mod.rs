@@ -17,15 +17,18 @@ mod drain;
 mod exchange;
 mod limits;
 mod listen;
+mod on_end;
 mod patience;
 mod peer;
 mod request_id;
 mod tls;
 
+pub(crate) use access_log::Redacted;
 pub use body::{BodyFault, RequestBody};
 pub use exchange::ResponseBody;
 pub use limits::{ErrorStyle, Limits};
 pub use listen::{BindError, bind, serve, serve_tls};
+pub use on_end::{Ended, OnEnd};
 pub use peer::Peer;
 pub use request_id::RequestId;
 pub use tls::{Certificate, CertificateError, Files as CertificateFiles};

@@ -4,4 +4,5 @@
 pub mod cors;
 pub mod inventory;
 pub mod lifecycle;
+pub mod logging;
 pub mod website;

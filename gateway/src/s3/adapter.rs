@@ -156,6 +156,8 @@ delegate! {
     get_bucket_intelligent_tiering_configuration: named::tiering::get(gate, catalog) GetBucketIntelligentTieringConfigurationInput => GetBucketIntelligentTieringConfigurationOutput;
     delete_bucket_intelligent_tiering_configuration: named::tiering::delete(gate, catalog) DeleteBucketIntelligentTieringConfigurationInput => DeleteBucketIntelligentTieringConfigurationOutput;
     list_bucket_intelligent_tiering_configurations: named::tiering::list(gate, catalog) ListBucketIntelligentTieringConfigurationsInput => ListBucketIntelligentTieringConfigurationsOutput;
+    put_bucket_logging: logging::put(gate, catalog, configs) PutBucketLoggingInput => PutBucketLoggingOutput;
+    get_bucket_logging: logging::get(gate, configs) GetBucketLoggingInput => GetBucketLoggingOutput;
     put_bucket_accelerate_configuration: switches::put_acceleration(gate, configs) PutBucketAccelerateConfigurationInput => PutBucketAccelerateConfigurationOutput;
     get_bucket_accelerate_configuration: switches::get_acceleration(gate, configs) GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
 }

@@ -17,6 +17,7 @@ use super::auth::AccessKeys;
 use super::checksum::Claims;
 use super::cors::CrossOrigin;
 use super::form::Forms;
+use super::logged::Logger;
 use super::{Library, XML_MAX, body, error};
 use crate::http::{BodyFault, RequestId};
 
@@ -37,6 +38,7 @@ pub struct Service {
     forms: Forms,
     keys: Arc<AccessKeys>,
     pages: CrossOrigin,
+    logger: Logger,
     holding: Arc<Semaphore>,
     holding_unsigned: Arc<Semaphore>,
 }
@@ -47,10 +49,11 @@ impl Service {
         forms: Forms,
         keys: Arc<AccessKeys>,
         pages: CrossOrigin,
+        logger: Logger,
     ) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (holding, holding_unsigned) = (places(HELD), places(HELD_UNSIGNED));
-        Self { library, forms, keys, pages, holding, holding_unsigned }
+        Self { library, forms, keys, pages, logger, holding, holding_unsigned }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -61,8 +64,19 @@ impl Service {
     /// Answers one request.
     ///
     /// In order: a preflight is answered here; bodies that must be known whole are read; the library does its work; the answer gets what
-    /// only the outside knows, and what lets a page of another origin see it.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    /// only the outside knows, and what lets a page of another origin see it; around all of it, the bucket's log.
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let begun = self.logger.begin(&mut request);
+        let mut answer = self.answer_unlogged(request).await;
+        self.logger.end(begun, &mut answer).await;
+        answer
+    }
+
+    async fn answer_unlogged<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,

@@ -28,6 +28,7 @@ mod front;
 mod granted;
 mod lenient;
 mod listing;
+mod logged;
 mod ops;
 pub mod policy;
 mod protection;
@@ -47,6 +48,7 @@ use types::{GeometryName, MIB};
 
 use crate::configs::Configs;
 use crate::get::Reader;
+use crate::logbook::LogBook;
 use crate::put::{PUT_MAX, Writer};
 
 pub(crate) use authorize::is_reserved;
@@ -90,6 +92,8 @@ pub struct S3Parts {
     pub catalog: Catalog,
     /// Bucket configurations.
     pub configs: Configs,
+    /// Takes lines of access logs.
+    pub log: Arc<LogBook>,
     /// Stores bytes.
     pub writer: Writer,
     /// Reads bytes.
@@ -113,7 +117,7 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, configs, writer, reader, keyring, settings } = parts;
+    let S3Parts { catalog, configs, log, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
@@ -123,6 +127,13 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let keys =
         Arc::new(auth::AccessKeys::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&clock)));
     let pages = cors::CrossOrigin::new(catalog.clone(), configs.clone(), domain.as_deref());
+    let logger = logged::Logger::new(
+        catalog.clone(),
+        configs.clone(),
+        log,
+        Arc::clone(&clock),
+        domain.as_deref(),
+    );
     let gate = authorize::Gate::new(
         catalog.clone(),
         Arc::clone(&keys),
@@ -150,7 +161,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let forms = form::Forms::new(trusting, Arc::clone(&keys), clock, host, post_v2);
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), forms, keys, pages))
+    Ok(Service::new(library.build(), forms, keys, pages, logger))
 }
 
 fn library(

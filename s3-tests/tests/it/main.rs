@@ -12,6 +12,7 @@ mod hostile;
 mod house;
 mod lifecycle;
 mod listings;
+mod logging;
 mod memory;
 mod multipart;
 mod object_lock;

@@ -3,6 +3,7 @@
 pub(in crate::s3) mod cors;
 mod inventory;
 pub(in crate::s3) mod lifecycle;
+pub(in crate::s3) mod logging;
 pub(in crate::s3) mod named;
 pub(in crate::s3) mod switches;
 pub(in crate::s3) mod website;
