@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ::gateway::admin::backup::ROOT_KEYS;
 use ::gateway::admin::sigv4::Credentials;
 use ::gateway::config::{Config, Period, StorageClassName};
+use ::gateway::webhooks::{WebhookName, WebhookUrl};
 use serde::Deserialize;
 use types::GeometryName;
 use zeroize::Zeroizing;
@@ -81,6 +82,9 @@ pub(crate) struct Settings {
     /// How long lifecycle rules take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
     #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
     lifecycle_day: Option<Period>,
+    /// Where events of buckets can be sent, such as orders=http://10.0.0.5:8080/events; repeatable.
+    #[arg(long, env = "DRYSTONE_WEBHOOKS", value_name = "NAME=URL", value_delimiter = ',', value_parser = webhook)]
+    webhook: Vec<(WebhookName, WebhookUrl)>,
     /// The log file [default: drystone.log in the data folder]
     #[arg(long, env = "DRYSTONE_LOG_FILE", value_name = "FILE")]
     log: Option<PathBuf>,
@@ -104,6 +108,9 @@ impl Settings {
         set(&mut config.lifecycle_day, self.lifecycle_day);
         if !self.storage_class.is_empty() {
             config.storage_classes = self.storage_class.iter().cloned().collect();
+        }
+        if !self.webhook.is_empty() {
+            config.webhooks = self.webhook.iter().cloned().collect();
         }
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);
@@ -160,6 +167,14 @@ fn storage_class(text: &str) -> Result<(StorageClassName, GeometryName), String>
     let name = name.parse().map_err(|error| format!("{error}"))?;
     let geometry = geometry.parse().map_err(|error| format!("{error}"))?;
     Ok((name, geometry))
+}
+
+/// `NAME=URL`
+fn webhook(text: &str) -> Result<(WebhookName, WebhookUrl), String> {
+    let (name, url) = text.split_once('=').ok_or("write NAME=URL")?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let url = url.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, url))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

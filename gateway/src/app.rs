@@ -23,6 +23,7 @@ use types::{AccountId, Clock, MIB, SystemClock};
 use zeroize::Zeroizing;
 
 use crate::admin::{self, AdminParts, Invites};
+use crate::changes::Changes;
 use crate::config::Config;
 use crate::configs::Configs;
 use crate::get::Reader;
@@ -43,6 +44,8 @@ use crate::session::Session;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
 use crate::upkeep::logging::LogWorker;
+use crate::upkeep::notify::Notifier;
+use crate::upkeep::replicate::ReplicationWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::website::Site;
 
@@ -201,10 +204,12 @@ impl App {
             writer: writer.clone(),
             classes: classes.clone().into(),
         };
+        let changes = Changes::new(configs.clone(), Arc::clone(&clock), &config.region);
         let log = Arc::<LogBook>::default();
         let service = s3::service(S3Parts {
             catalog: catalog.clone(),
             configs: configs.clone(),
+            changes: changes.clone(),
             log: Arc::clone(&log),
             writer,
             reader,
@@ -214,6 +219,7 @@ impl App {
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
                 classes: classes.clone(),
+                webhooks: config.webhooks.keys().map(ToString::to_string).collect(),
                 post_signature_v2: config.post_signature_v2,
             },
         })?;
@@ -288,11 +294,21 @@ impl App {
             day: config.lifecycle_day.0,
         };
         tasks.spawn(logs.run(stop.clone()));
+        let notifier = Notifier::new(catalog.clone(), config.webhooks.clone(), Arc::clone(&clock));
+        tasks.spawn(notifier.run(stop.clone()));
+        let replication = ReplicationWorker {
+            catalog: catalog.clone(),
+            changes: changes.clone(),
+            recoder: recoder.clone(),
+            clock: Arc::clone(&clock),
+        };
+        tasks.spawn(replication.run(stop.clone()));
         let lifecycle = LifecycleWorker {
             catalog: catalog.clone(),
             configs: configs.clone(),
             clock: Arc::clone(&clock),
             day: config.lifecycle_day.0,
+            changes,
             recoder,
         };
         tasks.spawn(lifecycle.run(stop.clone()));

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
 
+use crate::webhooks::{WebhookName, WebhookUrl};
+
 /// The gateway's configuration. Unknown fields are refused, so that a typing error is not taken for a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub website_domain: Option<String>,
     /// How long lifecycle rules and inventories take a day to be; shorter ones are for tests.
     pub lifecycle_day: Period,
+    /// Where events of buckets can be sent, by the names that their configurations use.
+    pub webhooks: BTreeMap<WebhookName, WebhookUrl>,
     /// The log file; none: `drystone.log` in the data folder.
     pub log: Option<PathBuf>,
 }
@@ -75,6 +79,7 @@ impl Default for Config {
             website_addr: None,
             website_domain: None,
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),
+            webhooks: BTreeMap::new(),
             log: None,
         }
     }

@@ -13,6 +13,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod changes;
 pub mod compute;
 pub mod config;
 pub mod configs;
@@ -29,4 +30,5 @@ pub mod s3;
 pub mod secrets;
 pub mod session;
 pub mod upkeep;
+pub mod webhooks;
 pub mod website;

@@ -4,7 +4,7 @@ use kv::{KeyPrefix, Tx};
 use seal::wrap::WrappedKey;
 use types::{
     AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, SessionId, StreamId,
-    Timestamp,
+    Timestamp, VersionId,
 };
 
 use crate::buckets::once_decided;
@@ -15,8 +15,8 @@ use crate::records::{
 };
 use crate::rows::{write_extents, write_stream};
 use crate::schema::{BUCKETS, DETAILS, INLINE, OBJECTS, WRAPS};
-use crate::versions::new_version;
-use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE};
+use crate::versions::{new_version, put_replica, replica_time};
+use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE, Sequel};
 
 /// A new version of a key, ready to be made visible.
 #[derive(Clone, Debug)]
@@ -43,6 +43,10 @@ pub struct NewObject {
     pub body: NewBody,
     /// What must hold for the commit to happen.
     pub preconditions: Preconditions,
+    /// The version of another bucket that this one replicates, with its id and its place in time; `None` makes a new version.
+    pub replica: Option<VersionId>,
+    /// What it leaves to do.
+    pub sequel: Sequel<Entry>,
 }
 
 /// The bytes of a new version.
@@ -202,7 +206,15 @@ impl Catalog {
         let at = (new.bucket.1, new.key.clone());
         let present = OBJECTS.get_for_update(tx, &at).await?;
         new.preconditions.check(present.as_ref())?;
-        let modified = self.after(present.as_ref());
+        let (version, modified) = match new.replica {
+            Some(version) => {
+                (version, replica_time(tx, &bucket, &at, version, present.as_ref()).await?)
+            }
+            None => {
+                let modified = self.after(present.as_ref());
+                (new_version(&bucket, modified), modified)
+            }
+        };
         let detail = self.locked_by_default(&bucket, new.detail.clone())?;
         let body = match &new.body {
             NewBody::Inline(inline) => {
@@ -218,7 +230,7 @@ impl Catalog {
         };
         DETAILS.put(tx, &new.manifest, &detail);
         let entry = Entry {
-            version: new_version(&bucket, modified),
+            version,
             manifest: new.manifest,
             modified,
             size: new.size,
@@ -229,6 +241,11 @@ impl Catalog {
             checksum: listed_checksum(&detail),
             body,
         };
+        new.sequel.write(tx, &entry);
+        if new.replica.is_some() {
+            put_replica(tx, &at, present, &entry);
+            return Ok((entry, None));
+        }
         let replaced = self.supersede(tx, &bucket, &at, present).await?;
         OBJECTS.put(tx, &at, &entry);
         Ok((entry, replaced))

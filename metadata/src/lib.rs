@@ -27,6 +27,7 @@ pub mod listing;
 pub mod locate;
 pub mod migrate;
 pub mod nodes;
+pub mod queue;
 pub mod recode;
 pub mod records;
 mod rows;
@@ -52,6 +53,7 @@ pub use delete::{Delete, Deleted};
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
+pub use queue::{Sequel, Task};
 pub use records::{
     Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,
 };

@@ -44,6 +44,9 @@ pub(crate) const BUCKETS_OF: Table<(AccountId, BucketName), ()> = Table::new(MAI
 pub(crate) const BUCKET_CONFIGS: Table<(BucketId, ConfigKind, String), Vec<u8>> =
     Table::new(MAIN, "bucket-config/1");
 
+/// Work that changes leave to workers, by queue and in order of time.
+pub(crate) const QUEUES: Table<(String, Timestamp, [u8; 8]), Vec<u8>> = Table::new(MAIN, "queue/1");
+
 /// The current version of each key; order of keys = S3 list order.
 pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/2");
 /// Every other version of each key, the newest first; the time is the entry's.

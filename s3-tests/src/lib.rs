@@ -2,7 +2,7 @@
 //!
 //! The tests are one binary, `tests/it`, with a module per feature group. What they share is here: [`cluster`] starts and
 //! mistreats real processes, [`client`] is an S3 client that shows every byte it sends, [`bytes`] makes content that needs no
-//! memory to be checked, [`sizes`] names the lengths at which storage systems break, [`hostile`] is a node that lies.
+//! memory to be checked, [`sizes`] names the lengths at which storage systems break, [`hook`] is a webhook that listens, [`hostile`] is a node that lies.
 //!
 //! This crate must not link the gateway or the storage node: what they keep in memory proves nothing.
 
@@ -10,6 +10,7 @@ pub mod bytes;
 pub mod checksum;
 pub mod client;
 pub mod cluster;
+pub mod hook;
 pub mod hostile;
 pub mod port;
 pub mod process;

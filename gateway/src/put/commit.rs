@@ -155,5 +155,7 @@ pub(crate) fn new_object(target: Target, size: u64, etag: Etag, body: NewBody) -
         detail: target.detail,
         body,
         preconditions: target.preconditions,
+        replica: target.replica,
+        sequel: target.sequel,
     }
 }

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use metadata::records::{ChecksumAlgorithm, Detail};
-use metadata::{Catalog, CatalogError, Preconditions};
+use metadata::{Catalog, CatalogError, Entry, Preconditions, Sequel};
 use types::clock::SharedClock;
-use types::{AccountId, BucketId, BucketName, GeometryName, ObjectKey};
+use types::{AccountId, BucketId, BucketName, GeometryName, ObjectKey, VersionId};
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, WrappingKeys};
@@ -102,6 +102,10 @@ pub struct Target {
     pub customer: Option<CustomerKey>,
     /// What must hold of the present object.
     pub preconditions: Preconditions,
+    /// The version that this one replicates, if it does; `None` makes a new version.
+    pub replica: Option<VersionId>,
+    /// What the commit leaves to do.
+    pub sequel: Sequel<Entry>,
 }
 
 /// Why a PUT failed. The object that was there before is untouched.

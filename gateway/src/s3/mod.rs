@@ -23,6 +23,7 @@ mod describe;
 mod encryption;
 mod error;
 mod expiration;
+mod follow;
 mod form;
 mod front;
 mod granted;
@@ -46,6 +47,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use seal::Keyring;
 use types::{GeometryName, MIB};
 
+use crate::changes::Changes;
 use crate::configs::Configs;
 use crate::get::Reader;
 use crate::logbook::LogBook;
@@ -82,6 +84,8 @@ pub struct S3Settings {
     pub default_geometry: GeometryName,
     /// Further storage classes by name, and how they are coded.
     pub classes: Vec<(String, GeometryName)>,
+    /// The webhooks that events can be sent to, by name.
+    pub webhooks: Vec<String>,
     /// Whether policies of forms may be signed with version 2.
     pub post_signature_v2: bool,
 }
@@ -92,6 +96,8 @@ pub struct S3Parts {
     pub catalog: Catalog,
     /// Bucket configurations.
     pub configs: Configs,
+    /// What follows changes of objects.
+    pub changes: Changes,
     /// Takes lines of access logs.
     pub log: Arc<LogBook>,
     /// Stores bytes.
@@ -117,7 +123,7 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, configs, log, writer, reader, keyring, settings } = parts;
+    let S3Parts { catalog, configs, changes, log, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
@@ -140,8 +146,12 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
         Arc::clone(&clock),
         &settings.region,
     );
-    let adapter =
-        adapter::Adapter::new(gate.clone(), catalog.clone(), configs, writer, reader, settings);
+    let adapter = adapter::Adapter::new(
+        gate.clone(),
+        (catalog.clone(), configs, changes),
+        (writer, reader),
+        settings,
+    );
 
     // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
     let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();

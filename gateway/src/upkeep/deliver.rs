@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::StreamExt as _;
 use metadata::records::{ContentHeaders, Detail};
-use metadata::{Bucket, Entry, Preconditions};
+use metadata::{Bucket, Entry, Preconditions, Sequel};
 use types::{BucketName, ObjectKey};
 
 use crate::put::{Incoming, PutError, Target, Writer};
@@ -30,6 +30,8 @@ pub(super) async fn put(
         detail: Detail { headers, ..Detail::default() },
         customer: None,
         preconditions: Preconditions::default(),
+        replica: None,
+        sequel: Sequel::default(),
     };
     let bytes = Bytes::from(bytes);
     let incoming = Incoming {

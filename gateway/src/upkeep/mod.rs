@@ -11,6 +11,8 @@
 //! | [`inventory`] | writes the lists of buckets that their owners want |
 //! | [`logging`] | delivers the access logs of buckets |
 //! | [`lifecycle`] | ends and moves versions as the buckets' rules say |
+//! | [`notify`] | sends events to webhooks |
+//! | [`replicate`] | makes copies in other buckets |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
 pub mod collect;
@@ -19,8 +21,10 @@ pub mod inventory;
 pub mod lifecycle;
 pub mod logging;
 pub mod members;
+pub mod notify;
 pub mod reconcile;
 pub mod repair;
+pub mod replicate;
 pub mod worker;
 
 use std::sync::Arc;

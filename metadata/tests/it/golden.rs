@@ -53,6 +53,7 @@ const GOLDEN: &[Golden] = &[
     ),
     (MAIN, "bucket-of/1", "616c696365000070686f746f730000", ""),
     (MAIN, "bucket-config/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b010710000", "027b7d"),
+    (MAIN, "queue/1", "7100000000018bcfe568000102030405060708", "027b7d"),
     (
         MAIN,
         "object/2",
@@ -517,6 +518,7 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("bucket/2", &bucket_name(), &bucket());
     rows.main("bucket-of/1", &(alice(), bucket_name()), &());
     rows.main("bucket-config/1", &(BUCKET, ConfigKind::Quota, "q".to_owned()), &b"{}".to_vec());
+    rows.main("queue/1", &("q".to_owned(), T, [1_u8, 2, 3, 4, 5, 6, 7, 8]), &b"{}".to_vec());
     rows.main("object/2", &(BUCKET, inline_key), &inline_entry);
     rows.main("object/2", &(BUCKET, extents_key), &extents_entry);
     rows.main("object/2", &(BUCKET, deleted_key.clone()), &marker);

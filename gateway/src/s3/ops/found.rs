@@ -183,6 +183,10 @@ macro_rules! output {
                 .lock
                 .retention
                 .map(|retention| $crate::s3::protection::told_until(retention.until)),
+            replication_status: detail
+                .replication
+                .map($crate::s3::describe::replication)
+                .map(::s3s::dto::ReplicationStatus::from_static),
             tag_count: $crate::s3::tags::count(&detail.tags),
             version_id: found.version.clone(),
             metadata: Some(detail.user.iter().cloned().collect()),

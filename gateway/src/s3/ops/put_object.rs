@@ -1,24 +1,29 @@
 //! PutObject.
 
-use metadata::Catalog;
 use metadata::records::{Checksum, Detail};
+use metadata::{Catalog, Sequel};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::Timestamp;
 
+use crate::changes::Changes;
 use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
+use crate::rules::notification::Event;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::checksum::{self, Claims};
 use crate::s3::encryption::{self, Wish};
 use crate::s3::form::Slack;
-use crate::s3::{S3Settings, acl, body, conditions, describe, error, expiration, protection, tags};
+use crate::s3::{
+    S3Settings, acl, body, conditions, describe, error, expiration, follow, protection, tags,
+};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
     configs: &Configs,
+    changes: &Changes,
     writer: &Writer,
     settings: &S3Settings,
     request: S3Request<PutObjectInput>,
@@ -26,7 +31,7 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let expected = input.expected_bucket_owner.as_deref();
     let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
-    let slack = request.extensions.get::<Slack>().map_or(0, |slack| slack.0);
+    let slack = request.extensions.get::<Slack>().map(|slack| slack.0);
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
@@ -40,12 +45,16 @@ pub(in crate::s3) async fn run(
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
         target.preconditions.check(present.as_ref()).map_err(error::catalog)?;
     }
+    // Only forms leave slack.
+    let event = if slack.is_some() { Event::CreatedPost } else { Event::CreatedPut };
+    let following = follow::changes(changes, &allowed).await?;
+    target.sequel = following.created(&target.key, event, &mut target.detail);
     let (encryption, tags) = (target.detail.encryption.clone(), target.detail.tags.clone());
 
     let (stream, fault) = body::receive(input.body.take());
     let incoming = Incoming {
         len,
-        slack,
+        slack: slack.unwrap_or_default(),
         body: stream,
         content_md5: claims.content_md5,
         checksums: claims.of_object(),
@@ -108,5 +117,7 @@ fn target(
         },
         customer: wish.customer,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
+        replica: None,
+        sequel: Sequel::default(),
     })
 }
