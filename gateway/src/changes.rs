@@ -17,10 +17,13 @@ use crate::configs::Configs;
 use crate::rules::notification::{Event, Notification, Notifications, Origin, Told};
 use crate::rules::replication::{Destination, Replication};
 
+/// Before the name of a webhook's queue.
+pub const EVENT_QUEUES: &str = "event/";
+
 /// The queue of a webhook's events.
 #[must_use]
 pub fn event_queue(webhook: &str) -> String {
-    format!("event/{webhook}")
+    format!("{EVENT_QUEUES}{webhook}")
 }
 
 /// The queue of what is to be replicated.

@@ -219,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn webhooks_have_a_name_and_a_place() {
+        let config: Config =
+            toml::from_str("[webhooks]\norders = \"http://127.0.0.1:8000/in\"").expect("a webhook");
+        let named: Vec<_> =
+            config.webhooks.iter().map(|(name, url)| format!("{name} {url}")).collect();
+        assert_eq!(named, ["orders http://127.0.0.1:8000/in"]);
+        assert!(toml::from_str::<Config>("[webhooks]\norders = \"127.0.0.1\"").is_err());
+    }
+
+    #[test]
     fn a_field_nobody_knows_is_refused() {
         assert!(toml::from_str::<Config>("read_grace = \"1s\"").is_ok());
         let error = toml::from_str::<Config>("read_grase = \"1s\"").expect_err("a typing error");

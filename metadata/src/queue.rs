@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kv::{KeyPrefix, Tx};
+use kv::{KeyPrefix, Span, Tx};
 use types::Timestamp;
 
 use crate::schema::QUEUES;
@@ -101,6 +101,22 @@ impl Catalog {
     ) -> Result<Vec<(TaskAt, Vec<u8>)>, CatalogError> {
         let of = KeyPrefix::of(&queue.to_owned());
         Ok(QUEUES.scan(&self.kv.snapshot().await?, of, limit).await?)
+    }
+
+    /// The names of all queues that hold a task.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn queues(&self) -> Result<Vec<String>, CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let (mut names, mut span) = (Vec::new(), Span::all());
+        while let Some(((name, ..), _)) = QUEUES.scan(&snap, span, 1).await?.pop() {
+            // Behind every task that this queue can hold.
+            let last = (name.clone(), Timestamp(u64::MAX), [u8::MAX; 8]);
+            span = Span::all().after_key(&last);
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// Takes tasks away that were done.

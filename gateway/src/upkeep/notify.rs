@@ -19,7 +19,7 @@ use metadata::{Catalog, CatalogError};
 use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 
-use crate::changes::event_queue;
+use crate::changes::{EVENT_QUEUES, event_queue};
 use crate::webhooks::{WebhookName, WebhookUrl};
 
 /// Between two looks at a queue that was empty.
@@ -32,6 +32,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// Between two looks for events whose webhook is no more.
+const SWEEP: Duration = Duration::from_secs(3600);
 /// How long an event is tried.
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -88,9 +90,45 @@ impl Notifier {
     pub async fn run(self, stop: CancellationToken) {
         let loops = join_all(self.webhooks.iter().map(|(name, url)| self.serve(name, url)));
         tokio::select! {
-            _ = loops => {}
+            _ = futures::future::join(loops, self.sweep()) => {}
             () = stop.cancelled() => {}
         }
+    }
+
+    /// Gives up what is too old of webhooks that the operator took away.
+    async fn sweep(&self) {
+        loop {
+            if let Err(error) = self.sweep_once().await {
+                tracing::warn!(%error, "queues of events cannot be read");
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
+    }
+
+    async fn sweep_once(&self) -> Result<(), CatalogError> {
+        let ours = |name: &str| self.webhooks.keys().any(|known| known.as_str() == name);
+        for queue in self.catalog.queues().await? {
+            let Some(name) = queue.strip_prefix(EVENT_QUEUES) else { continue };
+            if ours(name) {
+                continue;
+            }
+            loop {
+                let now = self.clock.now();
+                let events = self.catalog.queued(&queue, PAGE).await?;
+                let ages = events.into_iter().map(|(at, _)| at);
+                let old: Vec<TaskAt> = ages.filter(|at| now.since(at.1) > AGE_MAX).collect();
+                if old.is_empty() {
+                    break;
+                }
+                self.catalog.unqueue(&old).await?;
+                tracing::warn!(
+                    webhook = name,
+                    events = old.len(),
+                    "events were given up: no such webhook is configured"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// One webhook's loop.

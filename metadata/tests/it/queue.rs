@@ -51,6 +51,7 @@ async fn a_task_is_done_until_it_is_taken_away(world: World) {
     }
     catalog.queue(Task { queue: "qq".to_owned(), ..task(0, "other") }).await.expect("queued");
     assert_eq!(queued(&world).await, ["a", "b", "c"]);
+    assert_eq!(catalog.queues().await.expect("read"), ["q", "qq"]);
     let tasks = catalog.queued("q", 1).await.expect("read");
     catalog.requeue(&tasks[0].0, task(3, "a again")).await.expect("queued");
     catalog.requeue(&tasks[0].0, task(3, "twice")).await.expect("nothing");

@@ -101,6 +101,8 @@ async fn a_log_goes_where_it_may_and_ends_when_it_is_turned_off() {
         "ann",
         "--name",
         "ann",
+        "--email",
+        "ann@example.com",
         "--access-key",
         access,
         "--secret-key",
@@ -110,7 +112,7 @@ async fn a_log_goes_where_it_may_and_ends_when_it_is_turned_off() {
     other.make_bucket("others").await;
     let foreign = refused(enabled("others", "", "")).send().await;
     foreign.expect_error(400, "InvalidTargetBucketForLogging").await;
-    let policy = "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"logging.s3.amazonaws.com\"},\
+    let policy = "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"logging.s3.amazonaws.com\"},\
         \"Action\":\"s3:PutObject\",\"Resource\":\"arn:aws:s3:::others/*\"}]}";
     let put = other.put("/others").query("policy", "").body(policy).send().await;
     assert!(put.status < 300, "{}", put.read().await.text);

@@ -118,7 +118,7 @@ impl Gate {
         if !reason.allows() {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
-        Ok(Authorized::new(caller, (), proof::From::default()))
+        Ok(Authorized::new(caller, (), proof::Whence::default()))
     }
 
     /// Lets a caller act on a bucket, which must belong to `expected` if the client says so.

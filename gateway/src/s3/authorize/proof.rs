@@ -17,13 +17,13 @@ use crate::rules::notification::Origin;
 pub(in crate::s3) struct Authorized<A, On = Arc<Opened>> {
     caller: Caller,
     on: On,
-    from: From,
+    from: Whence,
     action: PhantomData<A>,
 }
 
 /// Where a request came from, and its id.
 #[derive(Clone, Copy, Default)]
-pub(super) struct From {
+pub(super) struct Whence {
     pub(super) address: Option<IpAddr>,
     pub(super) id: Option<RequestId>,
 }
@@ -37,7 +37,7 @@ pub(in crate::s3) struct Opened {
 
 impl<A, On> Authorized<A, On> {
     /// Only for the gate.
-    pub(super) fn new(caller: Caller, on: On, from: From) -> Self {
+    pub(super) fn new(caller: Caller, on: On, from: Whence) -> Self {
         Self { caller, on, from, action: PhantomData }
     }
 

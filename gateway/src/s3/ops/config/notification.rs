@@ -63,7 +63,6 @@ pub(in crate::s3) async fn get(
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let kept = configs.get::<Notifications>(allowed.id()).await.map_err(error::catalog)?;
     let kept = kept.as_ref().map_or(&[][..], |kept| kept.0.as_slice());
-    let some = |list: usize| list > 0;
     let of = |kind| kept.iter().filter(move |wish| wish.kind == kind);
     let queues: Vec<_> = of(Kind::Queue)
         .map(|wish| QueueConfiguration {
@@ -91,9 +90,9 @@ pub(in crate::s3) async fn get(
         .collect();
     Ok(GetBucketNotificationConfigurationOutput {
         event_bridge_configuration: None,
-        lambda_function_configurations: some(functions.len()).then_some(functions),
-        queue_configurations: some(queues.len()).then_some(queues),
-        topic_configurations: some(topics.len()).then_some(topics),
+        lambda_function_configurations: (!functions.is_empty()).then_some(functions),
+        queue_configurations: (!queues.is_empty()).then_some(queues),
+        topic_configurations: (!topics.is_empty()).then_some(topics),
     })
 }
 
