@@ -41,6 +41,7 @@ use crate::put::scatter::Pending;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
 use crate::secrets;
 use crate::session::Session;
+use crate::upkeep::deliver::Delivery;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
 use crate::upkeep::logging::LogWorker;
@@ -277,9 +278,10 @@ impl App {
             metrics: admin::metrics::install(),
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
+        let delivery = Delivery { writer: recoder.writer.clone(), changes: changes.clone() };
         let inventory = InventoryWorker {
             catalog: catalog.clone(),
-            writer: recoder.writer.clone(),
+            delivery: delivery.clone(),
             clock: Arc::clone(&clock),
             day: config.lifecycle_day.0,
         };
@@ -288,7 +290,7 @@ impl App {
             catalog: catalog.clone(),
             configs: configs.clone(),
             book: log,
-            writer: recoder.writer.clone(),
+            delivery,
             clock: Arc::clone(&clock),
             region: config.region.clone(),
             day: config.lifecycle_day.0,

@@ -19,7 +19,7 @@ use crate::rules::logging::{Day, Line, Logging, Named, Signed};
 
 /// Where the gate notes whose bucket a request is about, and who asks. In the extensions of every request.
 #[derive(Clone, Default)]
-pub(super) struct Trail(Arc<OnceLock<Noted>>);
+pub(super) struct Trail(Arc<OnceLock<Arc<Noted>>>);
 
 /// What it notes.
 pub(super) struct Noted {
@@ -33,7 +33,7 @@ pub(super) struct Noted {
 impl Trail {
     /// Notes the first bucket of a request: a copy's target, not its source.
     pub(super) fn note(&self, noted: Noted) {
-        let _ = self.0.set(noted);
+        let _ = self.0.set(Arc::new(noted));
     }
 }
 
@@ -114,14 +114,13 @@ impl Logger {
     }
 
     /// What the gate noted; of a request that never came so far, what its address says.
-    async fn noted(&self, trail: &Trail, head: &Head) -> Option<Noted> {
-        if let Some(Noted { bucket, id, owner, requester }) = trail.0.get() {
-            let (bucket, owner) = (bucket.clone(), owner.clone());
-            return Some(Noted { bucket, id: *id, owner, requester: requester.clone() });
+    async fn noted(&self, trail: &Trail, head: &Head) -> Option<Arc<Noted>> {
+        if let Some(noted) = trail.0.get() {
+            return Some(Arc::clone(noted));
         }
         let bucket = head.bucket.clone()?;
         let row = self.catalog.bucket(&bucket).await.ok()?;
-        Some(Noted { bucket, id: row.id, owner: row.owner, requester: None })
+        Some(Arc::new(Noted { bucket, id: row.id, owner: row.owner, requester: None }))
     }
 }
 

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 use types::{BucketName, MIB, ObjectKey, Timestamp, VersionId};
 
-use super::deliver;
-use crate::put::{PutError, Writer};
+use super::deliver::Delivery;
+use crate::put::PutError;
 use crate::rules::inventory::{Inventory, Line};
 
 /// Looks in a day.
@@ -51,7 +51,7 @@ pub struct InventoryWorker {
     /// Buckets and versions.
     pub catalog: Catalog,
     /// Writes the lists.
-    pub writer: Writer,
+    pub delivery: Delivery,
     /// The time.
     pub clock: SharedClock,
     /// How long a day is.
@@ -245,7 +245,7 @@ impl Making<'_> {
         kind: &str,
     ) -> Result<Entry, InventoryError> {
         let (bucket, row) = &self.target;
-        let put = deliver::put(&self.worker.writer, (bucket, row), key(name)?, bytes, kind);
+        let put = self.worker.delivery.put((bucket, row), key(name)?, bytes, kind);
         Ok(put.await?)
     }
 }

@@ -10,10 +10,10 @@ use metadata::{Catalog, CatalogError};
 use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 
-use super::deliver;
+use super::deliver::Delivery;
 use crate::configs::Configs;
 use crate::logbook::{LogBook, Page};
-use crate::put::{PutError, Writer};
+use crate::put::PutError;
 use crate::rules::logging::{Logged, Logging};
 
 /// Deliveries in a day.
@@ -47,7 +47,7 @@ pub struct LogWorker {
     /// What waits.
     pub book: Arc<LogBook>,
     /// Writes the objects.
-    pub writer: Writer,
+    pub delivery: Delivery,
     /// The time.
     pub clock: SharedClock,
     /// The name of the region.
@@ -113,7 +113,7 @@ impl LogWorker {
         let key =
             name.parse().map_err(|_| DeliveryError::Never("the prefix is too long for a key"))?;
         let target = (&logging.target, &row);
-        deliver::put(&self.writer, target, key, page.text.clone(), "text/plain").await?;
+        self.delivery.put(target, key, page.text.clone(), "text/plain").await?;
         Ok(())
     }
 }

@@ -16,7 +16,7 @@
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
 pub mod collect;
-mod deliver;
+pub mod deliver;
 pub mod inventory;
 pub mod lifecycle;
 pub mod logging;
