@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use metadata::records::{Detail, ReplicationStatus};
-use metadata::{CatalogError, Deleted, Entry, Sequel, Task};
+use metadata::{CatalogError, Changed, Deleted, Entry, Sequel, Task};
 use serde::{Deserialize, Serialize};
 use types::clock::SharedClock;
 use types::{AccountId, BucketId, BucketName, ObjectKey, Timestamp, VersionId};
@@ -131,7 +131,7 @@ impl Following {
         let Some(bucket) = &self.0 else { return Sequel::default() };
         let rules = bucket.replication.as_ref();
         let to = rules.map_or(Vec::new(), |rules| rules.of_version(key.as_str(), detail));
-        let told = self.wanting(event, key).is_some();
+        let told = bucket.wants(event, key);
         if to.is_empty() && !told {
             return Sequel::default();
         }
@@ -156,15 +156,23 @@ impl Following {
         self.created(key, Event::CreatedPut, &mut replica)
     }
 
-    /// Once something about a version of `key` was written.
+    /// Once something about a version of `key` was written. What replicas of it there are or will be follow.
     #[must_use]
-    pub fn written(&self, key: &ObjectKey, event: Event) -> Sequel<Entry> {
-        let Some(bucket) = self.wanting(event, key) else { return Sequel::default() };
+    pub fn written(&self, key: &ObjectKey, event: Event) -> Sequel<Changed> {
+        let bucket = self.0.as_ref();
+        let bucket =
+            bucket.filter(|bucket| bucket.replication.is_some() || bucket.wants(event, key));
+        let Some(bucket) = bucket.cloned() else { return Sequel::default() };
         let key = key.clone();
-        Sequel::new(move |entry: &Entry| {
+        Sequel::new(move |Changed { entry, detail }: &Changed| {
             let time = bucket.now_after(Some(entry));
             let content = Some((entry.size, entry.etag));
-            bucket.tell(event, &key, &Done { time, version: Some(entry.version), content })
+            let done = Done { time, version: Some(entry.version), content };
+            let mut tasks = bucket.tell(event, &key, &done);
+            let rules = bucket.replication.as_ref().filter(|_| detail.replication.is_some());
+            let to = rules.map_or(Vec::new(), |rules| rules.of_version(key.as_str(), detail));
+            tasks.extend(bucket.replicate(&key, (entry.version, time), false, &to));
+            tasks
         })
     }
 
@@ -191,8 +199,9 @@ impl Following {
         (gone, marker): (Event, Event),
         to: Vec<Destination>,
     ) -> Sequel<Deleted> {
-        let told = self.wanting(gone, key).is_some() || self.wanting(marker, key).is_some();
-        let bucket = self.0.as_ref().filter(|_| told || !to.is_empty());
+        let bucket = self.0.as_ref().filter(|bucket| {
+            !to.is_empty() || bucket.wants(gone, key) || bucket.wants(marker, key)
+        });
         let Some(bucket) = bucket.cloned() else { return Sequel::default() };
         let key = key.clone();
         Sequel::new(move |deleted: &Deleted| {
@@ -211,15 +220,15 @@ impl Following {
             tasks
         })
     }
-
-    fn wanting(&self, event: Event, key: &ObjectKey) -> Option<Arc<Bucket>> {
-        let bucket = self.0.as_ref()?;
-        let wanted = bucket.notifications.as_ref()?.of(event, key.as_str()).next().is_some();
-        wanted.then(|| Arc::clone(bucket))
-    }
 }
 
 impl Bucket {
+    /// Whether anybody wants an event of a key told.
+    fn wants(&self, event: Event, key: &ObjectKey) -> bool {
+        let wishes = self.notifications.as_ref();
+        wishes.is_some_and(|wishes| wishes.of(event, key.as_str()).next().is_some())
+    }
+
     /// The tasks of an event: one for each destination that wants it.
     fn tell(&self, event: Event, key: &ObjectKey, done: &Done) -> Vec<Task> {
         let told = Told {

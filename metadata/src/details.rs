@@ -10,6 +10,15 @@ use crate::schema::{DETAILS, OBJECTS};
 use crate::versions::pick;
 use crate::{Catalog, CatalogError, Sequel};
 
+/// A version whose detail was changed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Its row.
+    pub entry: Entry,
+    /// Its detail as it is now.
+    pub detail: Detail,
+}
+
 impl Catalog {
     /// Changes the detail of a version (of the current one without an id), in place. `change` may run several times; the version's row.
     ///
@@ -38,7 +47,7 @@ impl Catalog {
         key: &ObjectKey,
         version: Option<VersionId>,
         change: impl Fn(&Entry, &mut Detail) -> Result<(), CatalogError> + Send + Sync,
-        sequel: &Sequel<Entry>,
+        sequel: &Sequel<Changed>,
     ) -> Result<Entry, CatalogError> {
         let change = |_: &Bucket, entry: &Entry, detail: &mut Detail| {
             let lock = detail.lock;
@@ -103,7 +112,7 @@ impl Catalog {
         key: &ObjectKey,
         version: Option<VersionId>,
         change: impl Fn(&Bucket, &Entry, &mut Detail) -> Result<(), CatalogError> + Send + Sync,
-        sequel: &Sequel<Entry>,
+        sequel: &Sequel<Changed>,
     ) -> Result<Entry, CatalogError> {
         let change = &change;
         once_decided(|| {
@@ -114,8 +123,9 @@ impl Catalog {
                 let mut detail = detail.ok_or_else(|| entry.without_detail())?;
                 change(&row, &entry, &mut detail)?;
                 DETAILS.put(&tx, &entry.manifest, &detail);
-                sequel.write(&tx, &entry);
-                Ok(entry)
+                let changed = Changed { entry, detail };
+                sequel.write(&tx, &changed);
+                Ok(changed.entry)
             })
         })
         .await

@@ -50,6 +50,7 @@ use types::clock::SharedClock;
 pub use buckets::NewBucket;
 pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
 pub use delete::{Delete, Deleted};
+pub use details::Changed;
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};

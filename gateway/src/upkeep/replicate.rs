@@ -184,7 +184,9 @@ impl ReplicationWorker {
             self.replicate_version(task, to, &row).await
         };
         match done {
-            Err(error) if error.is_taken() && self.is_there(task, &row).await? => Ok(()),
+            Err(error) if error.is_taken() && self.is_there(task, &row).await? => {
+                self.follow(task, to, &row).await
+            }
             done => done,
         }
     }
@@ -216,6 +218,34 @@ impl ReplicationWorker {
             }
             None => Ok(()),
         }
+    }
+
+    /// Carries over what of a version can change after it was written: its tags and its access control list.
+    async fn follow(
+        &self,
+        task: &Replicate,
+        to: &Destination,
+        row: &Bucket,
+    ) -> Result<(), ReplicationError> {
+        if task.marker {
+            return Ok(());
+        }
+        let version = Some(task.version);
+        let source = match self.catalog.locate_version(task.bucket.1, &task.key, version).await {
+            Ok(located) => located.detail,
+            Err(CatalogError::NoSuchKey | CatalogError::NoSuchVersion) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let change = |_: &Entry, replica: &mut Detail| {
+            if replica.replication == Some(ReplicationStatus::Replica) {
+                replica.tags.clone_from(&source.tags);
+                replica.acl.clone_from(&source.acl);
+            }
+            Ok(())
+        };
+        let at = (to.bucket.clone(), row.id);
+        self.catalog.change_detail(&at, &task.key, version, change).await?;
+        Ok(())
     }
 
     /// Whether the destination has the version already.

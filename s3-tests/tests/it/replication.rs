@@ -84,6 +84,18 @@ async fn versions_appear_elsewhere_as_what_they_are() {
         }
     }
     assert_eq!(s3.get("/first/in/small").send().await.expect_status(200).await.text, "two");
+    let tags = "<Tagging><TagSet><Tag><Key>late</Key><Value>yes</Value></Tag></TagSet></Tagging>";
+    let tagged = s3.put("/source/in/small").query("tagging", "").body(tags).send().await;
+    tagged.expect_status(200).await;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let seen = s3.get("/first/in/small").query("tagging", "").send().await;
+        if seen.expect_status(200).await.xml("Value").as_deref() == Some("yes") {
+            break;
+        }
+        assert!(Instant::now() < end, "the tag never came");
+        sleep(Duration::from_millis(100)).await;
+    }
     until(&s3, "/source/in/big", &big, "COMPLETED").await;
     for bucket in ["first", "second"] {
         let path = format!("/{bucket}/in/big");
