@@ -16,8 +16,7 @@
 
 use std::ops::Range;
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
 
 use crate::error::SealError;
 use crate::key::{CipherId, DataKey};
@@ -94,15 +93,22 @@ impl Span {
 }
 
 /// Seals and opens the chunks of one stream, in any order, in place.
-pub struct StreamCipher(ChaCha20Poly1305);
+///
+/// The bulk of all work with data is here, so it is `ring`'s ChaCha20-Poly1305, which makes one pass over a chunk where the crate
+/// `chacha20poly1305`, which wraps the keys, makes two (docs/decisions/0008). The bytes are the same.
+pub struct StreamCipher(LessSafeKey);
 
 impl StreamCipher {
     /// The cipher of `key`'s stream.
+    ///
+    /// # Panics
+    /// Never: a data key has as many bytes as the cipher's.
     #[must_use]
     pub fn new(key: &DataKey) -> Self {
         // A data key of another cipher cannot be made: generate and unwrap know only this one.
         debug_assert_eq!(key.cipher(), CipherId::CHACHA20_POLY1305);
-        Self(ChaCha20Poly1305::new(&(*key.secret()).into()))
+        let key = UnboundKey::new(&CHACHA20_POLY1305, key.secret());
+        Self(LessSafeKey::new(key.expect("both have 32 bytes")))
     }
 
     /// Seals chunk `index` where it lies: `buf` is the plaintext followed by [`TAG`] spare bytes, and becomes ciphertext
@@ -115,9 +121,9 @@ impl StreamCipher {
         let (text, tag) = split_tag(index, last, buf)?;
         let sealed = self
             .0
-            .encrypt_inout_detached(&nonce(index, last), b"", text.into())
+            .seal_in_place_separate_tag(nonce(index, last), Aad::empty(), text)
             .map_err(|_| SealError::ChunkLength { len: CHUNK, last })?;
-        tag.copy_from_slice(&sealed);
+        tag.copy_from_slice(sealed.as_ref());
         Ok(())
     }
 
@@ -133,11 +139,10 @@ impl StreamCipher {
         buf: &'a mut [u8],
     ) -> Result<&'a mut [u8], SealError> {
         let (text, tag) = split_tag(index, last, buf)?;
-        let tag: Tag = (*tag).into();
+        let tag = Tag::from(*tag);
         self.0
-            .decrypt_inout_detached(&nonce(index, last), b"", (&mut *text).into(), &tag)
-            .map_err(|_| SealError::Tampered("chunk"))?;
-        Ok(text)
+            .open_in_place_separate_tag(nonce(index, last), Aad::empty(), tag, text, 0..)
+            .map_err(|_| SealError::Tampered("chunk"))
     }
 }
 
@@ -162,7 +167,7 @@ fn nonce(index: u32, last: bool) -> Nonce {
     let mut nonce = [0; 12];
     nonce[7..11].copy_from_slice(&index.to_be_bytes());
     nonce[11] = u8::from(last);
-    nonce.into()
+    Nonce::assume_unique_for_key(nonce)
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ delegate! {
     put_object_tagging: tagging::put(gate, catalog, changes) PutObjectTaggingInput => PutObjectTaggingOutput;
     delete_object_tagging: tagging::delete(gate, catalog, changes) DeleteObjectTaggingInput => DeleteObjectTaggingOutput;
     get_bucket_tagging: tagging::get_bucket(gate, catalog) GetBucketTaggingInput => GetBucketTaggingOutput;
+    put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
     delete_bucket_tagging: tagging::delete_bucket(gate, catalog) DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
 
     list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
@@ -97,8 +98,8 @@ delegate! {
 
     put_object: put_object(gate, catalog, configs, changes, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
-    get_object: get_object(gate, catalog, configs, reader) GetObjectInput => GetObjectOutput;
-    head_object: head_object(gate, catalog, configs) HeadObjectInput => HeadObjectOutput;
+    get_object: get_object(gate, configs, reader) GetObjectInput => GetObjectOutput;
+    head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;
@@ -128,7 +129,6 @@ delegate! {
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 
     @answers
-    put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
     complete_multipart_upload: multipart::complete(gate, catalog, changes, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 
     @configurations

@@ -23,8 +23,16 @@ type Row = (S3ErrorCode, Option<&'static str>);
 /// The catalog refused or failed.
 pub(super) fn catalog(error: CatalogError) -> S3Error {
     let mut told = answer(of_catalog(&error), &error);
-    if let CatalogError::DeleteMarker { version, modified, named } = error {
-        told.set_headers(of_delete_marker(version, modified, named));
+    match error {
+        CatalogError::DeleteMarker { version, modified, named } => {
+            told.set_headers(of_delete_marker(version, modified, named));
+        }
+        CatalogError::NoSuchKey => {
+            let mut headers = xml_headers();
+            headers.insert("x-amz-delete-marker", HeaderValue::from_static("false"));
+            told.set_headers(headers);
+        }
+        _ => {}
     }
     told
 }

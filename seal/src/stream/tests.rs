@@ -177,3 +177,32 @@ proptest! {
         assert_eq!(plaintext_len(ciphertext_len(plain)), Ok(plain));
     }
 }
+
+#[test]
+fn two_implementations_agree() {
+    use chacha20poly1305::aead::AeadInOut;
+    use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
+    let key = fixed_key();
+    let other = ChaCha20Poly1305::new(&(*key.secret()).into());
+    for len in NASTY_LENS {
+        let sealed = seal_stream(&StreamCipher::new(&key), &plain(len));
+        let mut opened = Vec::new();
+        for (index, mut chunk) in sealed.iter().cloned().enumerate() {
+            let mut nonce = [0; 12];
+            nonce[7..11].copy_from_slice(&(index as u32).to_be_bytes());
+            nonce[11] = u8::from(index + 1 == sealed.len());
+            let tag: [u8; TAG] = *chunk.last_chunk().expect("a tag");
+            chunk.truncate(chunk.len() - TAG);
+            other
+                .decrypt_inout_detached(
+                    &nonce.into(),
+                    b"",
+                    chunk.as_mut_slice().into(),
+                    &tag.into(),
+                )
+                .expect("opens");
+            opened.extend(chunk);
+        }
+        assert_eq!(opened, plain(len));
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use metadata::CatalogError;
 use metadata::records::{Acl, Ownership};
+use metadata::{CatalogError, Located};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use types::{AccountId, ObjectKey};
 
@@ -39,11 +39,15 @@ pub(in crate::s3) struct Door<'r> {
     id: Option<RequestId>,
 }
 
+/// A version, or why there is none.
+type Look = Result<Located, CatalogError>;
+
 /// An object, as far as it matters to who may do what with it.
-struct Seen {
-    owner: AccountId,
-    acl: Option<Acl>,
-    tags: Vec<(String, String)>,
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    owner: &'a AccountId,
+    acl: Option<&'a Acl>,
+    tags: &'a [(String, String)],
 }
 
 /// One thing that is asked for.
@@ -97,9 +101,26 @@ impl<'r> Door<'r> {
         key: &str,
         version: Option<&str>,
     ) -> S3Result<Authorized<A>> {
-        self.check_object(Wanted { meta: A::META, key: Some(key), version, initiator: None })
-            .await?;
+        let wanted = Wanted { meta: A::META, key: Some(key), version, initiator: None };
+        self.check_object(wanted).await?;
         Ok(self.proof())
+    }
+
+    /// Lets the caller read an object of the bucket, and finds it: what the decision was about is what is read.
+    ///
+    /// # Errors
+    /// `AccessDenied`; that there is no such object, or that it is a delete marker.
+    pub(in crate::s3) async fn read<A: OfObject>(
+        &self,
+        key: &str,
+        version: Option<&str>,
+    ) -> S3Result<(Authorized<A>, Located)> {
+        let wanted = Wanted { meta: A::META, key: Some(key), version, initiator: None };
+        let look = match self.check_object(wanted).await? {
+            Some(look) => look,
+            None => self.look(wanted).await?,
+        };
+        Ok((self.proof(), look.map_err(error::catalog)?))
     }
 
     /// Lets the caller act on an upload under way. Who began it may look after it.
@@ -179,25 +200,29 @@ impl<'r> Door<'r> {
         Authorized::new(self.caller.clone(), Arc::clone(&self.opened), from)
     }
 
-    async fn check_object(&self, wanted: Wanted<'_>) -> S3Result<()> {
+    /// Decides about an object; what was found, if the decision had to look.
+    async fn check_object(&self, wanted: Wanted<'_>) -> S3Result<Option<Look>> {
         let reads = matches!(wanted.meta.rule, Rule::Object(_));
         if !self.must_look(reads) {
-            return self.tell_and_check(wanted, self.decide(wanted, None, &[]));
+            self.tell_and_check(wanted, self.decide(wanted, None, &[]))?;
+            return Ok(None);
         }
-        let seen = self.look(wanted).await?;
-        let reason = self.decide(wanted, seen.as_ref(), &[]);
+        let look = self.look(wanted).await?;
+        let seen = look.as_ref().ok().map(|located| self.seen(located));
+        let reason = self.decide(wanted, seen, &[]);
         let missing = seen.is_none() && reads;
         if missing && !self.may_know(wanted) {
             let reason = if reason.allows() { Reason::Nothing } else { reason };
-            return self.tell_and_check(wanted, reason);
-        }
-        if missing && !reason.allows() {
+            self.tell_and_check(wanted, reason)?;
+        } else if missing && !reason.allows() {
             return Err(S3Error::new(match wanted.version {
                 Some(_) => S3ErrorCode::NoSuchVersion,
                 None => S3ErrorCode::NoSuchKey,
             }));
+        } else {
+            self.tell_and_check(wanted, reason)?;
         }
-        self.tell_and_check(wanted, reason)
+        Ok(Some(look))
     }
 
     /// Whether the decision may depend on the object that is there.
@@ -214,21 +239,25 @@ impl<'r> Door<'r> {
         reads && !(own && enforced && key_policies.is_empty() && bucket_policy.is_none())
     }
 
-    async fn look(&self, wanted: Wanted<'_>) -> S3Result<Option<Seen>> {
+    async fn look(&self, wanted: Wanted<'_>) -> S3Result<Look> {
         let key: ObjectKey = describe::key(wanted.key.unwrap_or_default())?;
         let version = describe::version(wanted.version)?;
         match self.gate.catalog.locate_version(self.opened.row.id, &key, version).await {
-            Ok(located) => Ok(Some(Seen {
-                owner: owner_of(&self.opened.row, located.entry.owner.as_ref()).clone(),
-                acl: located.detail.acl,
-                tags: located.detail.tags,
-            })),
             Err(
-                CatalogError::NoSuchKey
+                missing @ (CatalogError::NoSuchKey
                 | CatalogError::NoSuchVersion
-                | CatalogError::DeleteMarker { .. },
-            ) => Ok(None),
+                | CatalogError::DeleteMarker { .. }),
+            ) => Ok(Err(missing)),
             Err(failed) => Err(error::catalog(failed)),
+            Ok(located) => Ok(Ok(located)),
+        }
+    }
+
+    fn seen<'a>(&'a self, located: &'a Located) -> Seen<'a> {
+        Seen {
+            owner: owner_of(&self.opened.row, located.entry.owner.as_ref()),
+            acl: located.detail.acl.as_ref(),
+            tags: &located.detail.tags,
         }
     }
 
@@ -247,7 +276,7 @@ impl<'r> Door<'r> {
     fn decide(
         &self,
         wanted: Wanted<'_>,
-        seen: Option<&Seen>,
+        seen: Option<Seen<'_>>,
         notes: &[(&'static str, String)],
     ) -> Reason {
         let Opened { row, access, .. } = &*self.opened;
@@ -258,7 +287,7 @@ impl<'r> Door<'r> {
             region: &self.gate.region,
             owner: Some(&row.owner),
             version: wanted.version,
-            tags: seen.map(|seen| &*seen.tags),
+            tags: seen.map(|seen| seen.tags),
             notes,
         };
         let resource = self.resource(wanted);
@@ -280,7 +309,7 @@ impl<'r> Door<'r> {
             owner: &row.owner,
             ownership: ownership(row),
             bucket_acl: &row.acl,
-            object: seen.map(|seen| (&seen.owner, seen.acl.as_ref())),
+            object: seen.map(|seen| (seen.owner, seen.acl)),
             initiator: wanted.initiator,
             ignore_public_acls: access.block.ignore_acls,
             restricted: access.block.restrict_buckets && access.policy_is_public,

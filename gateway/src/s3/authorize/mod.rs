@@ -20,7 +20,7 @@ mod service;
 use std::sync::Arc;
 
 use metadata::records::Ownership;
-use metadata::{Bucket, Catalog};
+use metadata::{Bucket, Catalog, Located};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::clock::SharedClock;
 use types::{AccountId, BucketId, BucketName};
@@ -147,6 +147,20 @@ impl Gate {
         expected: Option<&str>,
     ) -> S3Result<Authorized<A>> {
         self.open(request, bucket, expected).await?.object(key, version).await
+    }
+
+    /// Lets a caller read an object, in the version that is named, and finds it.
+    ///
+    /// # Errors
+    /// As for a bucket; that there is no such object, or that it is a delete marker.
+    pub(super) async fn read<A: OfObject, T>(
+        &self,
+        request: &S3Request<T>,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+        expected: Option<&str>,
+    ) -> S3Result<(Authorized<A>, Located)> {
+        self.open(request, bucket, expected).await?.read(key, version).await
     }
 
     /// Opens a bucket's door, through which several things can be asked for.

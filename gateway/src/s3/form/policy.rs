@@ -19,6 +19,8 @@ use super::fields::Form;
 /// Fields that need no condition: what the signature itself is made of, and what nobody reads.
 const FREE: [&str; 4] = ["policy", "signature", "x-amz-signature", "awsaccesskeyid"];
 const IGNORED: &str = "x-ignore-";
+/// Checksums can only have a form refused: whoever sends one asks for nothing that a policy could forbid.
+const CHECKSUM: &str = "x-amz-checksum-";
 
 /// A policy: until when, and what every field must be like.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +80,7 @@ impl Policy {
         let known = |name: &str| {
             FREE.contains(&name)
                 || name.starts_with(IGNORED)
+                || name.starts_with(CHECKSUM)
                 || self.conditions.iter().any(|condition| condition.field() == Some(name))
         };
         match form.iter().find(|(name, _)| !known(name)) {

@@ -15,8 +15,6 @@ use crate::s3::{customer, describe, error, range};
 
 /// What a GET or HEAD asks for.
 pub(super) struct Asked<'a> {
-    pub(super) key: &'a str,
-    pub(super) version: Option<&'a str>,
     pub(super) conditions: ReadConditions,
     pub(super) range: Option<dto::Range>,
     pub(super) part: Option<i32>,
@@ -52,23 +50,19 @@ pub(super) async fn present(
     }
 }
 
-/// Finds what is asked for.
+/// Finds which bytes of an object are asked for.
 ///
 /// # Errors
-/// Everything a GET or HEAD can answer but the bytes: 304, 400, 403, 404, 412, 416.
+/// Everything that can be wrong with an object that is there: 304, 400, 403, 412, 416.
 pub(super) async fn find(
-    catalog: &Catalog,
     allowed: &Authorized<GetObject>,
+    located: Located,
     asked: Asked<'_>,
 ) -> S3Result<Found> {
-    let version = describe::version(asked.version)?;
     if asked.range.is_some() && asked.part.is_some() {
         let message = "Cannot specify both Range header and partNumber query parameter";
         return Err(error::refuse(S3ErrorCode::InvalidRequest, message));
     }
-    let key = describe::key(asked.key)?;
-    let located = catalog.locate_version(allowed.id(), &key, version).await;
-    let located = located.map_err(error::catalog)?;
     let version = describe::version_read(allowed.bucket(), located.entry.version);
     // A part that is not there is not there for anybody.
     let part = match asked.part {

@@ -1,7 +1,6 @@
 //! GetObject. The library puts the `response-*` overrides on the answer.
 
 use bytes::Bytes;
-use metadata::Catalog;
 use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{S3Request, S3Result};
 
@@ -14,14 +13,13 @@ use crate::s3::{body, customer, encryption, error, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
-    catalog: &Catalog,
     configs: &Configs,
     reader: &Reader,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<GetObjectOutput> {
     let input = &request.input;
-    let allowed: Authorized<GetObject> = gate
-        .object(
+    let (allowed, located): (Authorized<GetObject>, _) = gate
+        .read(
             &request,
             (&input.bucket, &input.key),
             input.version_id.as_deref(),
@@ -36,8 +34,6 @@ pub(in crate::s3) async fn run(
         input.sse_customer_key_md5.as_deref(),
     )?;
     let asked = Asked {
-        key: &input.key,
-        version: input.version_id.as_deref(),
         conditions: ReadConditions {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
@@ -49,7 +45,7 @@ pub(in crate::s3) async fn run(
         customer: customer.as_ref(),
         checksum_mode: input.checksum_mode.as_ref(),
     };
-    let found = found::find(catalog, &allowed, asked).await?;
+    let found = found::find(&allowed, located, asked).await?;
     let len = found.bytes.end - found.bytes.start;
     let bytes = if len == 0 {
         StreamingBlob::from(Bytes::new())

@@ -1,6 +1,5 @@
 //! HeadObject: GET without the bytes. The library overrides no headers here, so `response-*` is done below.
 
-use metadata::Catalog;
 use s3s::dto::{self, HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Result};
 
@@ -12,13 +11,12 @@ use crate::s3::{customer, encryption, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
-    catalog: &Catalog,
     configs: &Configs,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<HeadObjectOutput> {
     let input = &request.input;
-    let allowed: Authorized<GetObject> = gate
-        .object(
+    let (allowed, located): (Authorized<GetObject>, _) = gate
+        .read(
             &request,
             (&input.bucket, &input.key),
             input.version_id.as_deref(),
@@ -33,8 +31,6 @@ pub(in crate::s3) async fn run(
         input.sse_customer_key_md5.as_deref(),
     )?;
     let asked = Asked {
-        key: &input.key,
-        version: input.version_id.as_deref(),
         conditions: ReadConditions {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
@@ -46,7 +42,7 @@ pub(in crate::s3) async fn run(
         customer: customer.as_ref(),
         checksum_mode: input.checksum_mode.as_ref(),
     };
-    let found = found::find(catalog, &allowed, asked).await?;
+    let found = found::find(&allowed, located, asked).await?;
     let mut output = found::output!(HeadObjectOutput, &found);
     if input.version_id.is_none() {
         let (entry, detail) = (&found.located.entry, &found.located.detail);

@@ -1,10 +1,8 @@
-//! PutBucketTagging: the tags replace those there are. Answered with 204, as
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketTagging.html> shows.
+//! PutBucketTagging: the tags replace those there are.
 
-use ::http::StatusCode;
 use metadata::{Catalog, CatalogError, ConfigKind};
 use s3s::dto::{PutBucketTaggingInput, PutBucketTaggingOutput};
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Request, S3Result};
 
 use crate::s3::authorize::{Authorized, Gate, PutBucketTagging};
 use crate::s3::{error, tags};
@@ -13,7 +11,7 @@ pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
     request: S3Request<PutBucketTaggingInput>,
-) -> S3Result<S3Response<PutBucketTaggingOutput>> {
+) -> S3Result<PutBucketTaggingOutput> {
     let input = &request.input;
     let allowed: Authorized<PutBucketTagging> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
@@ -23,5 +21,5 @@ pub(in crate::s3) async fn run(
     })?;
     let kept = catalog.put_bucket_config(&allowed.at(), ConfigKind::Tagging, "", bytes).await;
     kept.map_err(error::catalog)?;
-    Ok(S3Response::with_status(PutBucketTaggingOutput {}, StatusCode::NO_CONTENT))
+    Ok(PutBucketTaggingOutput {})
 }

@@ -1,0 +1,142 @@
+//! A bucket of a million keys, a tenth of them with a second version, on the engine on disk with its fsyncs: what a page of it costs, and how
+//! fast its keys can be deleted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use drystone_metadata as metadata;
+use futures::StreamExt as _;
+use kv::rocks::{Rocks, RocksOptions, RocksShared};
+use metadata::commit::Inline;
+use metadata::delete::DELETES_AT_ONCE;
+use metadata::listing::ListQuery;
+use metadata::records::Versioning;
+use metadata::{Catalog, Delete, Detail, Etag, NewBody, NewBucket, NewObject, Preconditions};
+use tokio::runtime::Runtime;
+use types::{
+    AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, SessionId, StreamId,
+    SystemClock,
+};
+
+const KEYS: u64 = 1_000_000;
+/// Every so many keys have a second version.
+const SECOND: usize = 10;
+/// Requests under way while loading.
+const LOADERS: usize = 256;
+/// Transactions of one DeleteObjects under way at once, as the gateway has.
+const DELETERS: usize = 32;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+struct World {
+    catalog: Catalog,
+    session: SessionId,
+    bucket: (BucketName, BucketId),
+}
+
+fn key(number: u64) -> ObjectKey {
+    format!("photos/2026/{:03}/{number:08}.jpg", number % 500).parse().expect("a key")
+}
+
+impl World {
+    async fn open(folder: &std::path::Path) -> Self {
+        let shared = RocksShared::new(64 << 20).expect("shared");
+        let options = RocksOptions::metadata(&shared).with_families(metadata::schema::families());
+        let rocks = Rocks::open(folder, options).await.expect("open");
+        let catalog = Catalog::new(Arc::new(rocks), Arc::new(SystemClock), DAY);
+        let session = catalog.begin_session("bench", DAY).await.expect("a session");
+        let name: BucketName = "bucket".parse().expect("a name");
+        let owner: AccountId = "alice".parse().expect("an id");
+        let versioned =
+            NewBucket { versioning: Versioning::Enabled, ..NewBucket::plain(GeometryName::Local) };
+        let bucket = catalog.create_bucket(&name, &owner, versioned).await.expect("a bucket");
+        Self { catalog, session, bucket: (name, bucket.id) }
+    }
+
+    async fn put(&self, key: ObjectKey, serial: u64) {
+        let stream = StreamId { session: self.session, serial };
+        let inline = Inline { stream, wrap: None, cipher: Bytes::from_static(&[7; 64]) };
+        let new = NewObject {
+            bucket: self.bucket.clone(),
+            key,
+            manifest: ManifestId::random(),
+            size: 48,
+            etag: Etag { md5: [7; 16], parts: 0 },
+            geometry: GeometryName::Local,
+            class: None,
+            owner: None,
+            detail: Detail::default(),
+            body: NewBody::Inline(inline),
+            preconditions: Preconditions::default(),
+        };
+        self.catalog.commit_object(self.session, &new).await.expect("committed");
+    }
+
+    async fn load(&self) {
+        let begin = Instant::now();
+        let versions = (0..KEYS).chain((0..KEYS).step_by(SECOND)).enumerate();
+        let versions = versions.map(|(serial, number)| self.put(key(number), serial as u64));
+        futures::stream::iter(versions).buffer_unordered(LOADERS).collect::<()>().await;
+        let all = KEYS + KEYS / SECOND as u64;
+        println!("loaded {all} versions in {:.0} s", begin.elapsed().as_secs_f64());
+    }
+
+    /// As one DeleteObjects of a thousand keys does it.
+    async fn delete_thousand(&self, from: u64) {
+        let keys: Vec<Delete> = (from..from + 1000).map(|number| Delete::of(key(number))).collect();
+        let batches = keys.chunks(DELETES_AT_ONCE);
+        let batches: Vec<_> =
+            batches.map(|batch| self.catalog.delete_objects(&self.bucket, batch)).collect();
+        let mut results = futures::stream::iter(batches).buffered(DELETERS);
+        while let Some(result) = results.next().await {
+            assert!(result.expect("deleted").iter().all(Result::is_ok));
+        }
+    }
+}
+
+fn page() -> ListQuery {
+    ListQuery { prefix: String::new(), delimiter: None, after: None, limit: 1000 }
+}
+
+fn benches(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = Runtime::new().expect("a runtime");
+    let world = runtime.block_on(World::open(folder.path()));
+    runtime.block_on(world.load());
+    let bucket = world.bucket.1;
+
+    c.bench_function("first page of 1 M keys", |b| {
+        b.iter(|| {
+            let page =
+                runtime.block_on(world.catalog.list_objects(bucket, &page())).expect("a page");
+            assert_eq!(page.items.len(), 1000);
+        });
+    });
+    c.bench_function("first page of 1.1 M versions", |b| {
+        b.iter(|| {
+            let query = page();
+            let listed = world.catalog.list_versions(bucket, &query, None);
+            let (page, _) = runtime.block_on(listed).expect("a page");
+            assert_eq!(page.items.len(), 1000);
+        });
+    });
+
+    let mut group = c.benchmark_group("DeleteObjects");
+    group.throughput(Throughput::Elements(1000)).sample_size(10);
+    let mut from = 0;
+    group.bench_function("1000 keys, a marker each", |b| {
+        b.iter(|| {
+            runtime.block_on(world.delete_thousand(from));
+            from = (from + 1000) % KEYS;
+        });
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = all;
+    config = Criterion::default().measurement_time(Duration::from_secs(3)).sample_size(20);
+    targets = benches
+}
+criterion_main!(all);
