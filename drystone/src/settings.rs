@@ -60,6 +60,9 @@ pub(crate) struct Settings {
     /// A further storage class and how it codes its objects, such as STANDARD_IA=home; repeatable.
     #[arg(long, env = "DRYSTONE_STORAGE_CLASSES", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
     storage_class: Vec<(StorageClassName, GeometryName)>,
+    /// One of --storage-class whose objects must be restored before they can be read; repeatable.
+    #[arg(long, env = "DRYSTONE_ARCHIVE_CLASSES", value_name = "NAME", value_delimiter = ',')]
+    archive_class: Vec<StorageClassName>,
     /// How long a download may run on after its object was deleted, such as 6h.
     #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
     read_grace: Option<Period>,
@@ -78,7 +81,7 @@ pub(crate) struct Settings {
     /// Websites are named BUCKET.DOMAIN; any other host is a bucket's name itself.
     #[arg(long, env = "DRYSTONE_WEBSITE_DOMAIN", value_name = "DOMAIN")]
     website_domain: Option<String>,
-    /// How long lifecycle rules take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
+    /// How long lifecycle rules and restoring take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
     #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
     lifecycle_day: Option<Period>,
     /// The log file [default: drystone.log in the data folder]
@@ -104,6 +107,15 @@ impl Settings {
         set(&mut config.lifecycle_day, self.lifecycle_day);
         if !self.storage_class.is_empty() {
             config.storage_classes = self.storage_class.iter().cloned().collect();
+        }
+        if !self.archive_class.is_empty() {
+            config.archive_classes = self.archive_class.iter().cloned().collect();
+        }
+        if let Some(name) = config.unknown_archive_class() {
+            let name = name.as_str();
+            return Err(CliError::Usage(format!(
+                "{name} is to be archived and is no storage class: add --storage-class {name}=GEOMETRY"
+            )));
         }
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);

@@ -210,6 +210,12 @@ impl App {
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
                 classes: classes.clone(),
+                archive_classes: config
+                    .archive_classes
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
+                day: config.lifecycle_day.0,
                 post_signature_v2: config.post_signature_v2,
             },
         })?;

@@ -118,7 +118,7 @@ impl Writer {
     }
 
     /// What follows a commit: stragglers are seen to if it succeeded, the stream is abandoned if it was refused.
-    fn conclude<T>(
+    pub(super) fn conclude<T>(
         &self,
         committed: Result<T, CatalogError>,
         abandon: Abandon,
@@ -135,7 +135,7 @@ impl Writer {
 }
 
 /// Runs a commit to its end even if the request is cancelled: half-way, nobody could say whether it happened.
-async fn uncancelled<T: Send + 'static>(
+pub(super) async fn uncancelled<T: Send + 'static>(
     commit: impl Future<Output = Result<T, PutError>> + Send + 'static,
 ) -> Result<T, PutError> {
     tokio::spawn(commit).await.unwrap_or(Err(PutError::ShuttingDown))

@@ -9,6 +9,7 @@
 //! nodes already hold is garbage that [`abandon`] or, after a crash, reconcile takes away.
 
 pub mod abandon;
+pub mod append;
 pub mod commit;
 pub mod ingest;
 pub mod place;

@@ -98,7 +98,7 @@ impl Writer {
         Ok(seal::wrap(&key, stream, &under))
     }
 
-    async fn unwrap(
+    pub(super) async fn unwrap(
         &self,
         source: &Located,
         stream: StreamId,

@@ -141,6 +141,28 @@ fn of_catalog(error: &CatalogError) -> Row {
         CatalogError::NotLockable => {
             (S3ErrorCode::InvalidRequest, Some("Bucket is missing Object Lock Configuration"))
         }
+        CatalogError::Versioned => (
+            S3ErrorCode::InvalidRequest,
+            Some("Appending and renaming need a bucket that never had versioning enabled."),
+        ),
+        CatalogError::WriteOffset { .. } => (
+            S3ErrorCode::Custom("InvalidWriteOffset".into()),
+            Some(
+                "The write offset value that you specified does not match the current object size.",
+            ),
+        ),
+        CatalogError::TooManyParts => (
+            S3ErrorCode::Custom("TooManyParts".into()),
+            Some(
+                "You have attempted to add more parts than the maximum of 10000 that are allowed for this object.",
+            ),
+        ),
+        CatalogError::OtherRequest => (
+            S3ErrorCode::Custom("IdempotencyParameterMismatch".into()),
+            Some(
+                "Parameters on this idempotent request are inconsistent with parameters used in previous request(s).",
+            ),
+        ),
         CatalogError::NoSuchUpload => (S3ErrorCode::NoSuchUpload, None),
         CatalogError::InvalidPart(_) => (S3ErrorCode::InvalidPart, None),
         CatalogError::PreconditionFailed => (S3ErrorCode::PreconditionFailed, None),

@@ -11,6 +11,7 @@
 mod acl;
 mod adapter;
 mod address;
+mod archive;
 mod auth;
 mod authorize;
 mod body;
@@ -37,6 +38,7 @@ mod tags;
 mod xml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metadata::Catalog;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -80,6 +82,10 @@ pub struct S3Settings {
     pub default_geometry: GeometryName,
     /// Further storage classes by name, and how they are coded.
     pub classes: Vec<(String, GeometryName)>,
+    /// Those among them whose objects can be read only while they are restored.
+    pub archive_classes: Vec<String>,
+    /// How long a day of a restoring is.
+    pub day: Duration,
     /// Whether policies of forms may be signed with version 2.
     pub post_signature_v2: bool,
 }

@@ -2,6 +2,7 @@
 //! assertions of one theme, because each starts a cluster of its own.
 
 mod access;
+mod append;
 mod buckets;
 mod checksums;
 mod clients;
@@ -18,6 +19,8 @@ mod object_lock;
 mod objects;
 mod operations;
 mod post_object;
+mod rename;
+mod restore;
 mod rubbish;
 mod secrecy;
 mod signatures;

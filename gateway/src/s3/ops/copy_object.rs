@@ -13,7 +13,7 @@ use crate::get::Reader;
 use crate::put::{Incoming, PutError, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::{
-    S3Settings, acl, checksum, conditions, describe, encryption, error, protection, tags,
+    S3Settings, acl, archive, checksum, conditions, describe, encryption, error, protection, tags,
 };
 
 /// How often a source that is being collected at this moment is looked up anew.
@@ -41,7 +41,7 @@ pub(in crate::s3) async fn run(
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
 
     // Boxed: it holds a whole PUT, and is far larger than the rest.
-    let copied = Box::pin(copy(catalog, writer, reader, &source, &allowed, &wish));
+    let copied = Box::pin(copy(catalog, writer, reader, settings, &source, &allowed, &wish));
     let (entry, from) = copied.await?;
     respond(catalog, &allowed, &wish, &entry, (&source, &from)).await
 }
@@ -180,6 +180,7 @@ async fn copy(
     catalog: &Catalog,
     writer: &Writer,
     reader: &Reader,
+    settings: &S3Settings,
     source: &Source,
     allowed: &Authorized<PutObject>,
     wish: &Wish,
@@ -188,6 +189,7 @@ async fn copy(
     loop {
         let from = source.locate(catalog).await?;
         source::check_size(from.entry.size)?;
+        archive::check_readable(settings, &from.entry, &from.detail, writer.clock.now())?;
         if source.is(allowed, &wish.key) && !wish.changes(&from) {
             return Err(error::refuse(
                 S3ErrorCode::InvalidRequest,

@@ -7,9 +7,11 @@ use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::Timestamp;
 
+use super::append_object;
 use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::body::Fault;
 use crate::s3::checksum::{self, Claims};
 use crate::s3::encryption::{self, Wish};
 use crate::s3::form::Slack;
@@ -30,18 +32,55 @@ pub(in crate::s3) async fn run(
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
+    let mut append = match input.write_offset_bytes {
+        Some(offset) => Some(append_object::ask(catalog, &allowed, &input, offset).await?),
+        None => None,
+    };
+    if let Some(object) = append.as_mut().and_then(append_object::Asked::take_object)
+        && let Some(asked) = append
+    {
+        let (incoming, fault) = incoming(&mut input, len, slack, &claims);
+        let (to, bytes) = ((asked, object), (incoming, fault));
+        return append_object::run(writer, &allowed, input, claims, to, bytes).await;
+    }
     let asked = encryption::asked!(input);
     let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
     let mut target = target(&allowed, settings, writer.clock.now(), wish, &mut input)?;
     (target.owner, target.detail.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&headers)).await?;
-    if target.preconditions != metadata::Preconditions::default() {
+    if let Some(append) = append {
+        target.preconditions = append.preconditions;
+    } else if target.preconditions != metadata::Preconditions::default() {
         // The commit decides; this only spares the client the upload.
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
         target.preconditions.check(present.as_ref()).map_err(error::catalog)?;
     }
     let (encryption, tags) = (target.detail.encryption.clone(), target.detail.tags.clone());
 
+    let appends = target.preconditions.offset.is_some();
+    let (incoming, fault) = incoming(&mut input, len, slack, &claims);
+    let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
+
+    let mut output = PutObjectOutput {
+        e_tag: Some(describe::etag(&entry.etag)),
+        checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
+        expiration: expiration::of_written(configs, allowed.id(), &input.key, &entry, &tags).await,
+        size: appends.then(|| describe::signed(entry.size)),
+        version_id: describe::version_written(entry.version),
+        ssekms_encryption_context: encryption::context(&encryption),
+        ..PutObjectOutput::default()
+    };
+    encryption::show!(output, &encryption);
+    checksum::show!(output, claims.held().iter());
+    Ok(output)
+}
+
+fn incoming(
+    input: &mut PutObjectInput,
+    len: u64,
+    slack: u64,
+    claims: &Claims,
+) -> (Incoming, Fault) {
     let (stream, fault) = body::receive(input.body.take());
     let incoming = Incoming {
         len,
@@ -51,19 +90,7 @@ pub(in crate::s3) async fn run(
         checksums: claims.of_object(),
         trailer: claims.trailer(),
     };
-    let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
-
-    let mut output = PutObjectOutput {
-        e_tag: Some(describe::etag(&entry.etag)),
-        checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
-        expiration: expiration::of_written(configs, allowed.id(), &input.key, &entry, &tags).await,
-        version_id: describe::version_written(entry.version),
-        ssekms_encryption_context: encryption::context(&encryption),
-        ..PutObjectOutput::default()
-    };
-    encryption::show!(output, &encryption);
-    checksum::show!(output, claims.held().iter());
-    Ok(output)
+    (incoming, fault)
 }
 
 /// How many bytes will come: what the framing says, which a signature covers, or else the header.
@@ -87,9 +114,6 @@ fn target(
     wish: Wish,
     input: &mut PutObjectInput,
 ) -> S3Result<Target> {
-    if input.write_offset_bytes.is_some() {
-        return Err(error::later("Appending to an object"));
-    }
     let (class, geometry) =
         describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Target {
