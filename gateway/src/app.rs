@@ -36,11 +36,13 @@ use crate::put::Writer;
 use crate::put::place::Placer;
 use crate::put::recode::Recoder;
 use crate::put::scatter::Pending;
+use crate::quota::Quotas;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
 use crate::secrets;
 use crate::session::Session;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
+use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::website::Site;
 
@@ -175,6 +177,7 @@ impl App {
         placer.refresh().await?;
         let pending = Arc::new(Pending::default());
         let keys = Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring)));
+        let quotas = Arc::new(Quotas::default());
         let writer = Writer {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
@@ -184,6 +187,7 @@ impl App {
             session: Arc::clone(&session),
             clock: Arc::clone(&clock),
             pending: Arc::clone(&pending),
+            quotas: Arc::clone(&quotas),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
         let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
@@ -261,6 +265,8 @@ impl App {
         }
         let parts = AdminParts {
             catalog: catalog.clone(),
+            configs: configs.clone(),
+            quotas: Arc::clone(&quotas),
             keyring: Arc::clone(&keyring),
             keys,
             nodes: Arc::clone(&nodes),
@@ -280,6 +286,13 @@ impl App {
             day: config.lifecycle_day.0,
         };
         tasks.spawn(inventory.run(stop.clone()));
+        let usage = UsageWorker {
+            catalog: catalog.clone(),
+            configs: configs.clone(),
+            quotas,
+            interval: config.upkeep_interval.0,
+        };
+        tasks.spawn(usage.run(stop.clone()));
         let lifecycle = LifecycleWorker {
             catalog: catalog.clone(),
             configs: configs.clone(),

@@ -71,6 +71,7 @@ impl Writer {
         to: Appending<'_>,
         incoming: Incoming,
     ) -> Result<Entry, PutError> {
+        self.quotas.admit(to.bucket.1, incoming.len)?;
         let stored = self.store_stream(to.plan(), incoming).await?;
         let (seen, detail) = (&to.object.entry, &to.object.detail);
         let new = &stored.ingested;
@@ -122,6 +123,7 @@ impl Writer {
         before: Bytes,
         incoming: Incoming,
     ) -> Result<Entry, PutError> {
+        self.quotas.admit(to.bucket.1, incoming.len)?;
         let algorithms: Vec<ChecksumAlgorithm> =
             incoming.checksums.iter().map(|(algorithm, _)| *algorithm).collect();
         let new = self.store_stream(to.plan(), incoming).await?;

@@ -23,6 +23,7 @@ impl Writer {
     /// # Errors
     /// [`PutError`]; the old object is untouched then.
     pub async fn put_object(&self, target: Target, incoming: Incoming) -> Result<Entry, PutError> {
+        self.quotas.admit(target.bucket.1, incoming.len)?;
         if incoming.len <= INLINE_MAX {
             return self.put_inline(target, incoming).await;
         }
@@ -66,6 +67,8 @@ impl Writer {
         customer: Option<&CustomerKey>,
         incoming: Incoming,
     ) -> Result<Part, PutError> {
+        // It counts once the upload is completed.
+        self.quotas.check(at.0, incoming.len)?;
         let plan = StreamPlan {
             bucket: at.0,
             key: &at.1,

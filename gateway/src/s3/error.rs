@@ -47,7 +47,11 @@ fn of_delete_marker(version: VersionId, modified: Timestamp, named: bool) -> Hea
 
 /// A PUT failed.
 pub(super) fn put(error: PutError) -> S3Error {
-    answer(of_put(&error), &error)
+    let mut told = answer(of_put(&error), &error);
+    if matches!(error, PutError::Quota(_)) {
+        told.set_status_code(StatusCode::FORBIDDEN);
+    }
+    told
 }
 
 /// A read failed.
@@ -221,6 +225,10 @@ fn of_put(error: &PutError) -> Row {
         PutError::Seal(error) => of_seal(error),
         PutError::Key(error) => of_key(error),
         PutError::Codec(_) => (S3ErrorCode::InternalError, None),
+        PutError::Quota(_) => (
+            S3ErrorCode::Custom("QuotaExceeded".into()),
+            Some("The bucket's quota would be exceeded."),
+        ),
         PutError::ShuttingDown => (S3ErrorCode::ServiceUnavailable, None),
     }
 }

@@ -9,6 +9,7 @@
 //! | [`members`] | declares nodes lost and gives their slots to others |
 //! | [`inventory`] | writes the lists of buckets that their owners want |
 //! | [`lifecycle`] | ends and moves versions as the buckets' rules say |
+//! | [`usage`] | adds up the buckets that have a quota |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
 pub mod collect;
@@ -17,6 +18,7 @@ pub mod lifecycle;
 pub mod members;
 pub mod reconcile;
 pub mod repair;
+pub mod usage;
 pub mod worker;
 
 use std::sync::Arc;

@@ -27,5 +27,6 @@ pub(super) mod tagging;
 pub(super) mod versioning;
 
 mod append_object;
+mod extract;
 mod found;
 mod source;

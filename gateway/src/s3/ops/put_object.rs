@@ -8,6 +8,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::Timestamp;
 
 use super::append_object;
+use super::extract::{self, Unpack};
 use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
@@ -27,7 +28,16 @@ pub(in crate::s3) async fn run(
 ) -> S3Result<PutObjectOutput> {
     let input = &request.input;
     let expected = input.expected_bucket_owner.as_deref();
-    let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
+    let door = gate.open(&request, &input.bucket, expected).await?;
+    let allowed = door.write(&input.key).await?;
+    let unpack = Unpack::asked(input, &request.headers)?;
+    let door = match &unpack {
+        Some(_) => Some(door.into_owned()),
+        None => {
+            drop(door);
+            None
+        }
+    };
     let slack = request.extensions.get::<Slack>().map_or(0, |slack| slack.0);
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
@@ -48,6 +58,11 @@ pub(in crate::s3) async fn run(
     let mut target = target(&allowed, settings, writer.clock.now(), wish, &mut input)?;
     (target.owner, target.detail.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&headers)).await?;
+    if let Some((unpack, door)) = unpack.zip(door) {
+        let body = incoming(&mut input, len, slack, &claims);
+        // Boxed: it holds a PUT of its own.
+        return Box::pin(extract::run(writer, &door, &unpack, target, body)).await;
+    }
     if let Some(append) = append {
         target.preconditions = append.preconditions;
     } else if target.preconditions != metadata::Preconditions::default() {
