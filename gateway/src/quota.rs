@@ -91,7 +91,9 @@ impl Quotas {
     pub fn changed(&self, bucket: BucketId, quota: Option<Quota>) {
         match quota {
             Some(Quota { bytes }) => self.buckets().entry(bucket).or_default().limit = bytes,
-            None => drop(self.buckets().remove(&bucket)),
+            None => {
+                self.buckets().remove(&bucket);
+            }
         }
         self.changed.notify_one();
     }

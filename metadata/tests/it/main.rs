@@ -9,6 +9,7 @@ mod groups;
 mod listing;
 mod model;
 mod races;
+mod reshape;
 mod sessions;
 mod support;
 mod versions;

@@ -15,7 +15,7 @@ use crate::s3::body::Fault;
 use crate::s3::checksum::{self, Claims};
 use crate::s3::{conditions, customer, describe, encryption, error};
 
-/// An append that may begin: the object it is for, if there is one that is not empty of anything, and what must hold of it.
+/// An append that may begin: the object it is for, if there is one, and what must hold of it.
 pub(super) struct Asked {
     pub(super) preconditions: Preconditions,
     object: Option<Located>,
@@ -84,7 +84,8 @@ pub(super) async fn run(
         customer,
         preconditions: asked.preconditions,
     };
-    let entry = match writer.append_object(to, incoming).await {
+    // Boxed: it holds a whole PUT, and is far larger than the rest.
+    let entry = match Box::pin(writer.append_object(to, incoming)).await {
         Ok(entry) => entry,
         Err(crate::put::PutError::Catalog(CatalogError::PreconditionFailed)) => {
             return Err(S3Error::new(S3ErrorCode::ConditionalRequestConflict));

@@ -213,7 +213,8 @@ async fn store_file(
         trailer: None,
     };
     let reading = read(tar, file.size, send);
-    let (read, put) = futures::future::join(reading, writer.put_object(target, incoming)).await;
+    let storing = Box::pin(writer.put_object(target, incoming));
+    let (read, put) = futures::future::join(reading, storing).await;
     read.map_err(|broken| refuse(&broken))?;
     put.map(|_| ()).map_err(error::put)
 }
