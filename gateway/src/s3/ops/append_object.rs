@@ -2,6 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/directory-buckets-objects-append.html>
 
+use ::http::StatusCode;
 use metadata::records::{ChecksumAlgorithm, Encryption, Versioning};
 use metadata::{Catalog, CatalogError, Entry, Located, Preconditions};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
@@ -35,8 +36,9 @@ pub(super) async fn ask(
         return Err(error::catalog(CatalogError::Versioned));
     }
     let offset = u64::try_from(offset).map_err(|_| {
-        error::refuse(
-            S3ErrorCode::Custom("InvalidWriteOffset".into()),
+        error::custom(
+            "InvalidWriteOffset",
+            StatusCode::BAD_REQUEST,
             "The write offset must not be negative.",
         )
     })?;

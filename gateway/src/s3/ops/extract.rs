@@ -27,6 +27,7 @@ use crate::unpack::tar::{File, Tar, TarError};
 const ASKS: &str = "snowball-auto-extract";
 const OPTIONS: &str = "minio-snowball-";
 const PREFIX: &str = "minio-snowball-prefix";
+const IGNORE_ERRORS: &str = "minio-snowball-ignore-errors";
 /// Says that the body is to be taken as it is, not decompressed.
 const DECOMPRESS: &str = "x-amz-decompress";
 
@@ -64,6 +65,9 @@ impl Unpack {
         if input.write_offset_bytes.is_some() {
             let message = "An archive cannot be appended and extracted at once.";
             return Err(error::refuse(S3ErrorCode::InvalidRequest, message));
+        }
+        if told(IGNORE_ERRORS).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Err(error::later("Passing over an archive's files that cannot be stored"));
         }
         let decompress = match headers.get(DECOMPRESS).map(::http::HeaderValue::as_bytes) {
             None => true,

@@ -9,6 +9,7 @@ use s3s::dto::{RestoreObjectInput, RestoreObjectOutput, RestoreRequest};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::s3::authorize::{Authorized, Gate, RestoreObject};
+use crate::s3::front::Status;
 use crate::s3::{S3Settings, archive, describe, error};
 
 pub(in crate::s3) async fn run(
@@ -47,7 +48,7 @@ pub(in crate::s3) async fn run(
     });
     changed.await.map_err(error::catalog)?;
     let mut response = S3Response::new(RestoreObjectOutput::default());
-    response.status = Some(if again { StatusCode::OK } else { StatusCode::ACCEPTED });
+    response.extensions.insert(Status(if again { StatusCode::OK } else { StatusCode::ACCEPTED }));
     Ok(response)
 }
 
