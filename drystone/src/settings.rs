@@ -61,6 +61,9 @@ pub(crate) struct Settings {
     /// A further storage class and how it codes its objects, such as STANDARD_IA=home; repeatable.
     #[arg(long, env = "DRYSTONE_STORAGE_CLASSES", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
     storage_class: Vec<(StorageClassName, GeometryName)>,
+    /// One of --storage-class whose objects must be restored before they can be read; repeatable.
+    #[arg(long, env = "DRYSTONE_ARCHIVE_CLASSES", value_name = "NAME", value_delimiter = ',')]
+    archive_class: Vec<StorageClassName>,
     /// How long a download may run on after its object was deleted, such as 6h.
     #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
     read_grace: Option<Period>,
@@ -79,7 +82,7 @@ pub(crate) struct Settings {
     /// Websites are named BUCKET.DOMAIN; any other host is a bucket's name itself.
     #[arg(long, env = "DRYSTONE_WEBSITE_DOMAIN", value_name = "DOMAIN")]
     website_domain: Option<String>,
-    /// How long lifecycle rules take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
+    /// How long lifecycle rules and restoring take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
     #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
     lifecycle_day: Option<Period>,
     /// Where events of buckets can be sent, such as orders=http://10.0.0.5:8080/events; repeatable.
@@ -111,6 +114,15 @@ impl Settings {
         }
         if !self.webhook.is_empty() {
             config.webhooks = self.webhook.iter().cloned().collect();
+        }
+        if !self.archive_class.is_empty() {
+            config.archive_classes = self.archive_class.iter().cloned().collect();
+        }
+        if let Some(name) = config.unknown_archive_class() {
+            let name = name.as_str();
+            return Err(CliError::Usage(format!(
+                "{name} is to be archived and is no storage class: add --storage-class {name}=GEOMETRY"
+            )));
         }
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);

@@ -38,6 +38,7 @@ use crate::put::Writer;
 use crate::put::place::Placer;
 use crate::put::recode::Recoder;
 use crate::put::scatter::Pending;
+use crate::quota::Quotas;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
 use crate::secrets;
 use crate::session::Session;
@@ -47,6 +48,7 @@ use crate::upkeep::lifecycle::LifecycleWorker;
 use crate::upkeep::logging::LogWorker;
 use crate::upkeep::notify::Notifier;
 use crate::upkeep::replicate::ReplicationWorker;
+use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::website::Site;
 
@@ -181,6 +183,7 @@ impl App {
         placer.refresh().await?;
         let pending = Arc::new(Pending::default());
         let keys = Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring)));
+        let quotas = Arc::new(Quotas::default());
         let writer = Writer {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
@@ -190,6 +193,7 @@ impl App {
             session: Arc::clone(&session),
             clock: Arc::clone(&clock),
             pending: Arc::clone(&pending),
+            quotas: Arc::clone(&quotas),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
         let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
@@ -221,6 +225,12 @@ impl App {
                 default_geometry: config.geometry,
                 classes: classes.clone(),
                 webhooks: config.webhooks.keys().map(ToString::to_string).collect(),
+                archive_classes: config
+                    .archive_classes
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
+                day: config.lifecycle_day.0,
                 post_signature_v2: config.post_signature_v2,
             },
         })?;
@@ -266,6 +276,8 @@ impl App {
         }
         let parts = AdminParts {
             catalog: catalog.clone(),
+            configs: configs.clone(),
+            quotas: Arc::clone(&quotas),
             keyring: Arc::clone(&keyring),
             keys,
             nodes: Arc::clone(&nodes),
@@ -305,6 +317,13 @@ impl App {
             clock: Arc::clone(&clock),
         };
         tasks.spawn(replication.run(stop.clone()));
+        let usage = UsageWorker {
+            catalog: catalog.clone(),
+            configs: configs.clone(),
+            quotas,
+            interval: config.upkeep_interval.0,
+        };
+        tasks.spawn(usage.run(stop.clone()));
         let lifecycle = LifecycleWorker {
             catalog: catalog.clone(),
             configs: configs.clone(),

@@ -1,6 +1,6 @@
 //! What an operator can set: `drystone.toml`, each field overridable by a flag and a `DRYSTONE_*` variable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +38,8 @@ pub struct Config {
     pub geometry: GeometryName,
     /// Further storage classes by name, and how each codes its objects. `STANDARD` is there anyway and codes as the bucket does.
     pub storage_classes: BTreeMap<StorageClassName, GeometryName>,
+    /// Those among them whose objects must be restored before they can be read.
+    pub archive_classes: BTreeSet<StorageClassName>,
     /// How long a GET may run on after a delete; shards are freed after that.
     pub read_grace: Period,
     /// A node that is offline this long is declared lost.
@@ -50,12 +52,20 @@ pub struct Config {
     pub website_addr: Option<SocketAddr>,
     /// The domain whose subdomains are websites; any other host is a bucket's name itself.
     pub website_domain: Option<String>,
-    /// How long lifecycle rules and inventories take a day to be; shorter ones are for tests.
+    /// How long lifecycle rules, inventories and restoring take a day to be; shorter ones are for tests.
     pub lifecycle_day: Period,
     /// Where events of buckets can be sent, by the names that their configurations use.
     pub webhooks: BTreeMap<WebhookName, WebhookUrl>,
     /// The log file; none: `drystone.log` in the data folder.
     pub log: Option<PathBuf>,
+}
+
+impl Config {
+    /// A class that is said to be archived and is none of the storage classes.
+    #[must_use]
+    pub fn unknown_archive_class(&self) -> Option<&StorageClassName> {
+        self.archive_classes.iter().find(|name| !self.storage_classes.contains_key(*name))
+    }
 }
 
 impl Default for Config {
@@ -72,6 +82,7 @@ impl Default for Config {
             tls_key: None,
             geometry: GeometryName::Local,
             storage_classes: BTreeMap::new(),
+            archive_classes: BTreeSet::new(),
             read_grace: Period(Duration::from_secs(6 * 3600)),
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),
             upkeep_interval: Period(Duration::from_secs(10)),

@@ -99,8 +99,10 @@ pub struct Preconditions {
     pub size: Option<u64>,
     /// `x-amz-if-match-last-modified-time` (DELETE), compared by the second.
     pub modified: Option<Timestamp>,
-    /// The very version that was seen before (upkeep, which looks first and acts later).
+    /// The very version that was seen before (upkeep, which looks first and acts later). An append keeps it and changes the time.
     pub manifest: Option<ManifestId>,
+    /// The object's size; no object has none (an append).
+    pub offset: Option<u64>,
 }
 
 /// The value of an `If-Match` or `If-None-Match` header.
@@ -130,10 +132,16 @@ impl Preconditions {
     /// Whether a write may replace `present`. A delete marker counts as nothing.
     ///
     /// # Errors
-    /// [`CatalogError::NoSuchKey`] if a condition needs an object and there is none, [`CatalogError::PreconditionFailed`] otherwise.
+    /// [`CatalogError::WriteOffset`] if that is asked for and differs; [`CatalogError::NoSuchKey`] if a condition needs an object and
+    /// there is none, [`CatalogError::PreconditionFailed`] otherwise.
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>)
     pub fn check(&self, present: Option<&Entry>) -> Result<(), CatalogError> {
-        self.check_delete(present.filter(|entry| !entry.is_delete_marker()))
+        let present = present.filter(|entry| !entry.is_delete_marker());
+        let size = present.map_or(0, |entry| entry.size);
+        if self.offset.is_some_and(|offset| offset != size) {
+            return Err(CatalogError::WriteOffset { size });
+        }
+        self.check_delete(present)
     }
 
     /// Whether a deletion may go on. A delete marker is something here: it has no entity tag, and no bytes.

@@ -14,6 +14,7 @@ use crate::records::{
     AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
     PlacementGroup, SegmentRow, Session, StreamRow, Upload,
 };
+use crate::rename::Renamed;
 
 /// Wrapped data keys live apart, so that their deletions can be compacted away early: a deleted object's key is then gone from disk too.
 pub const WRAP_FAMILY: Family = Family("wraps");
@@ -55,6 +56,8 @@ pub(crate) const VERSIONS: Table<(BucketId, ObjectKey, Inverted), Entry> =
 /// The time of a key's version `null`, where that is not the current one.
 pub(crate) const NULLS: Table<(BucketId, ObjectKey), Timestamp> =
     Table::new(MAIN, "null-version/1");
+/// Renamings by the token of their request, so that one that is sent again is not done again.
+pub(crate) const RENAMES: Table<(BucketId, String), Renamed> = Table::new(MAIN, "rename/1");
 pub(crate) const DETAILS: Table<ManifestId, Detail> = Table::new(MAIN, "detail/2");
 /// Ciphertext of small objects.
 pub(crate) const INLINE: Table<ManifestId, Inline> = Table::new(MAIN, "inline/1");

@@ -9,6 +9,7 @@
 //! nodes already hold is garbage that [`abandon`] or, after a crash, reconcile takes away.
 
 pub mod abandon;
+pub mod append;
 pub mod commit;
 pub mod ingest;
 pub mod place;
@@ -30,6 +31,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, WrappingKeys};
 use crate::nodes::Nodes;
+use crate::quota::{QuotaExceeded, Quotas};
 use crate::session::Session;
 
 pub(crate) use self::seal::SEGMENT_PLAIN;
@@ -85,6 +87,7 @@ pub struct CustomerKey {
 }
 
 /// Where a new object goes and how it is kept.
+#[derive(Clone)]
 pub struct Target {
     /// The bucket by name, and the identity it had when the request began.
     pub bucket: (BucketName, BucketId),
@@ -148,6 +151,9 @@ pub enum PutError {
     /// The erasure code refused: a defect.
     #[error(transparent)]
     Codec(#[from] codec::CodecError),
+    /// The bucket is full.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// The gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -171,4 +177,6 @@ pub struct Writer {
     pub(crate) clock: SharedClock,
     /// Stragglers of acknowledged writes.
     pub(crate) pending: Arc<scatter::Pending>,
+    /// What buckets may hold.
+    pub(crate) quotas: Arc<Quotas>,
 }

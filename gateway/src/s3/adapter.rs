@@ -98,11 +98,12 @@ delegate! {
 
     put_object: put_object(gate, catalog, configs, changes, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
-    get_object: get_object(gate, configs, reader) GetObjectInput => GetObjectOutput;
+    get_object: get_object(gate, configs, reader, settings) GetObjectInput => GetObjectOutput;
     head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;
+    rename_object: rename_object(gate, catalog) RenameObjectInput => RenameObjectOutput;
 
     get_bucket_acl: access::get_bucket_acl(gate, catalog) GetBucketAclInput => GetBucketAclOutput;
     put_bucket_acl: access::put_bucket_acl(gate, catalog) PutBucketAclInput => PutBucketAclOutput;
@@ -123,12 +124,13 @@ delegate! {
 
     create_multipart_upload: multipart::create(gate, catalog, configs, writer, settings) CreateMultipartUploadInput => CreateMultipartUploadOutput;
     upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput => UploadPartOutput;
-    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;
+    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader, settings) UploadPartCopyInput => UploadPartCopyOutput;
     list_parts: multipart::list_parts(gate, catalog) ListPartsInput => ListPartsOutput;
     list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput => ListMultipartUploadsOutput;
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 
     @answers
+    restore_object: restore_object(gate, catalog, settings) RestoreObjectInput => RestoreObjectOutput;
     complete_multipart_upload: multipart::complete(gate, catalog, changes, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 
     @configurations

@@ -31,6 +31,10 @@ const HELD_UNSIGNED: usize = 4;
 /// A code whose status AWS documents as 400 and clients of presigned URLs know as 403.
 const EXPIRY_OUT_OF_RANGE: &str = "AuthorizationQueryParametersError";
 
+/// The status of an answer that is another than the library gives to its operation. It goes with the answer's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Status(pub(super) StatusCode);
+
 /// The S3 service: takes HTTP requests, gives HTTP answers, never fails. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
@@ -252,6 +256,9 @@ fn write(refusal: S3Error) -> Response<Body> {
 }
 
 fn finish(mut answer: Response<Body>, method: &Method, id: Option<RequestId>) -> Response<Body> {
+    if let Some(Status(status)) = answer.extensions().get().copied() {
+        *answer.status_mut() = status;
+    }
     // The library answers HEAD of a range with 200; a GET it answers rightly.
     if method == Method::HEAD
         && answer.status() == StatusCode::OK
@@ -359,6 +366,13 @@ mod tests {
         for name in ["accept", "via", "x-amz-meta-a", "x-amz-trailer", "content-encoding"] {
             assert!(!twice(name), "{name}");
         }
+    }
+
+    #[test]
+    fn an_operation_can_say_its_status() {
+        let mut answer = Response::new(Body::empty());
+        answer.extensions_mut().insert(Status(StatusCode::ACCEPTED));
+        assert_eq!(finish(answer, &Method::POST, None).status(), StatusCode::ACCEPTED);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod acl;
 mod adapter;
 mod address;
+mod archive;
 mod auth;
 mod authorize;
 mod body;
@@ -39,6 +40,7 @@ mod tags;
 mod xml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metadata::Catalog;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -86,6 +88,10 @@ pub struct S3Settings {
     pub classes: Vec<(String, GeometryName)>,
     /// The webhooks that events can be sent to, by name.
     pub webhooks: Vec<String>,
+    /// Those among them whose objects can be read only while they are restored.
+    pub archive_classes: Vec<String>,
+    /// How long a day of a restoring is.
+    pub day: Duration,
     /// Whether policies of forms may be signed with version 2.
     pub post_signature_v2: bool,
 }

@@ -249,8 +249,12 @@ impl Walk<'_> {
 
     /// Deletes what was seen: the key, which leaves a delete marker where versions are kept, or this one version.
     async fn end(&mut self, seen: &ListedVersion, one_version: bool) -> Result<(), CatalogError> {
-        let preconditions =
-            Preconditions { manifest: Some(seen.entry.manifest), ..Preconditions::default() };
+        // An append keeps the manifest and changes the time.
+        let preconditions = Preconditions {
+            manifest: Some(seen.entry.manifest),
+            modified: Some(seen.entry.modified),
+            ..Preconditions::default()
+        };
         let version = one_version.then_some(seen.entry.version);
         let sequel = self.following.expired(&seen.key, one_version);
         let delete = Delete::of(seen.key.clone());

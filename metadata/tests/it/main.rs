@@ -10,6 +10,7 @@ mod listing;
 mod model;
 mod queue;
 mod races;
+mod reshape;
 mod sessions;
 mod support;
 mod versions;

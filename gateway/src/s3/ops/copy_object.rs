@@ -15,7 +15,8 @@ use crate::put::{Incoming, PutError, Target, Writer};
 use crate::rules::notification::Event;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::{
-    S3Settings, acl, checksum, conditions, describe, encryption, error, follow, protection, tags,
+    S3Settings, acl, archive, checksum, conditions, describe, encryption, error, follow,
+    protection, tags,
 };
 
 /// How often a source that is being collected at this moment is looked up anew.
@@ -45,7 +46,7 @@ pub(in crate::s3) async fn run(
     wish.following = follow::changes(changes, &allowed).await?;
 
     // Boxed: it holds a whole PUT, and is far larger than the rest.
-    let copied = Box::pin(copy(catalog, writer, reader, &source, &allowed, &wish));
+    let copied = Box::pin(copy(catalog, writer, reader, settings, &source, &allowed, &wish));
     let (entry, from) = copied.await?;
     respond(catalog, &allowed, &wish, &entry, (&source, &from)).await
 }
@@ -189,6 +190,7 @@ async fn copy(
     catalog: &Catalog,
     writer: &Writer,
     reader: &Reader,
+    settings: &S3Settings,
     source: &Source,
     allowed: &Authorized<PutObject>,
     wish: &Wish,
@@ -197,6 +199,7 @@ async fn copy(
     loop {
         let from = source.locate(catalog).await?;
         source::check_size(from.entry.size)?;
+        archive::check_readable(settings, &from.entry, &from.detail, writer.clock.now())?;
         if source.is(allowed, &wish.key) && !wish.changes(&from) {
             return Err(error::refuse(
                 S3ErrorCode::InvalidRequest,

@@ -61,6 +61,8 @@ pub(in crate::s3) async fn run(
         replication: detail.replication,
         sequel,
     };
+    let size = parts.iter().fold(0_u64, |size, (_, part)| size.saturating_add(part.len));
+    writer.quotas.admit(at.0, size).map_err(|full| error::put(full.into()))?;
     let done = catalog.complete_upload(writer.session.id(), &allowed.at(), &at, &completion).await;
     let entry = done.map_err(error::catalog)?;
     Ok(respond(input, &entry, &completion.checksums, &upload.detail.encryption))
