@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use ::gateway::admin::backup::ROOT_KEYS;
@@ -54,6 +55,13 @@ pub(crate) struct Settings {
     /// The private key (PEM) of --tls-cert.
     #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Connections to S3 at once; more wait for their turn [default: 4096]
+    #[arg(long, env = "DRYSTONE_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+    /// S3 requests a second for each access key, and for each address of unsigned ones; twice as many at once, more are answered 503
+    /// SlowDown [default: any number]
+    #[arg(long, env = "DRYSTONE_RATE_LIMIT", value_name = "N")]
+    rate_limit: Option<NonZeroU32>,
     /// How new objects are coded: local, home or wide.
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
@@ -111,6 +119,8 @@ impl Settings {
         config.post_signature_v2 |= self.post_signature_v2;
         config.tls_cert = self.tls_cert.clone().or(config.tls_cert);
         config.tls_key = self.tls_key.clone().or(config.tls_key);
+        config.max_connections = self.max_connections.or(config.max_connections);
+        config.rate_limit = self.rate_limit.or(config.rate_limit);
         config.website_addr = self.website_addr.or(config.website_addr);
         config.website_domain = self.website_domain.clone().or(config.website_domain);
         config.domain = self.domain.clone().or(config.domain);

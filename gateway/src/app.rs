@@ -211,6 +211,7 @@ impl App {
                 default_geometry: config.geometry,
                 classes: classes.clone(),
                 post_signature_v2: config.post_signature_v2,
+                rate_limit: config.rate_limit,
             },
         })?;
 
@@ -232,27 +233,24 @@ impl App {
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
         let domain = config.website_domain.as_deref();
         let site = Site::new(service.clone(), catalog.clone(), configs.clone(), domain);
-        if let Some(listener) = website_listener {
-            let limits = Limits { door: "website", ..Limits::s3() };
-            serving.spawn(http::serve(listener, site, limits, doors.clone()));
-        }
         let secure = certificate.is_some();
-        match certificate {
+        let tls = match certificate {
             Some((certificate, files)) => {
                 let tls = certificate.acceptor()?;
                 tasks.spawn(certificate.follow(files, stop.clone()));
-                serving.spawn(http::serve_tls(
-                    s3_listener,
-                    tls,
-                    service,
-                    Limits::s3(),
-                    doors.clone(),
-                ));
+                Some(tls)
             }
-            None => {
-                serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
-            }
+            None => None,
+        };
+        let limits = match config.max_connections {
+            Some(connections) => Limits::s3().with_connections(connections),
+            None => Limits::s3(),
+        };
+        if let Some(listener) = website_listener {
+            let limits = Limits { door: "website", ..limits.clone() };
+            serving.spawn(http::serve(listener, tls.clone(), site, limits, doors.clone()));
         }
+        serving.spawn(http::serve(s3_listener, tls, service, limits, doors.clone()));
         let parts = AdminParts {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -32,6 +33,10 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// Connections to the S3 door, and to the website door, at once; more wait.
+    pub max_connections: Option<NonZeroUsize>,
+    /// S3 requests a second for each access key, and for each address of what nobody signed; more are told to slow down. None: any.
+    pub rate_limit: Option<NonZeroU32>,
     /// How new buckets code their objects.
     pub geometry: GeometryName,
     /// Further storage classes by name, and how each codes its objects. `STANDARD` is there anyway and codes as the bucket does.
@@ -66,6 +71,8 @@ impl Default for Config {
             post_signature_v2: false,
             tls_cert: None,
             tls_key: None,
+            max_connections: None,
+            rate_limit: None,
             geometry: GeometryName::Local,
             storage_classes: BTreeMap::new(),
             read_grace: Period(Duration::from_secs(6 * 3600)),

@@ -25,7 +25,7 @@ mod tls;
 pub use body::{BodyFault, RequestBody};
 pub use exchange::ResponseBody;
 pub use limits::{ErrorStyle, Limits};
-pub use listen::{BindError, bind, serve, serve_tls};
+pub use listen::{BindError, bind, serve};
 pub use peer::Peer;
 pub use request_id::RequestId;
 pub use tls::{Certificate, CertificateError, Files as CertificateFiles};

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -17,6 +17,7 @@ use super::auth::AccessKeys;
 use super::checksum::Claims;
 use super::cors::CrossOrigin;
 use super::form::Forms;
+use super::rate::Rates;
 use super::{Library, XML_MAX, body, error};
 use crate::http::{BodyFault, RequestId};
 
@@ -37,6 +38,7 @@ pub struct Service {
     forms: Forms,
     keys: Arc<AccessKeys>,
     pages: CrossOrigin,
+    rates: Arc<Rates>,
     holding: Arc<Semaphore>,
     holding_unsigned: Arc<Semaphore>,
 }
@@ -47,10 +49,11 @@ impl Service {
         forms: Forms,
         keys: Arc<AccessKeys>,
         pages: CrossOrigin,
+        rates: Arc<Rates>,
     ) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (holding, holding_unsigned) = (places(HELD), places(HELD_UNSIGNED));
-        Self { library, forms, keys, pages, holding, holding_unsigned }
+        Self { library, forms, keys, pages, rates, holding, holding_unsigned }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -71,7 +74,11 @@ impl Service {
         let id = request.extensions().get::<RequestId>().copied();
         let page = match self.pages.asked(&request) {
             Some(asked) if asked.is_preflight() => {
-                let answer = self.pages.preflight(&asked).await;
+                // Nobody signs a preflight.
+                let answer = match self.rates.count(None, request.extensions()) {
+                    Ok(()) => self.pages.preflight(&asked).await,
+                    Err(slow_down) => Err(slow_down),
+                };
                 return finish(answer.unwrap_or_else(write), &method, id);
             }
             Some(asked) => self.pages.page(&asked).await,
@@ -247,6 +254,9 @@ fn finish(mut answer: Response<Body>, method: &Method, id: Option<RequestId>) ->
     }
     if answer.status().is_client_error() || answer.status().is_server_error() {
         sign_error(&mut answer, id);
+    }
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
 }
