@@ -22,6 +22,7 @@ use types::clock::SharedClock;
 use types::{AccountId, Clock, MIB, SystemClock};
 use zeroize::Zeroizing;
 
+use crate::acme::{AcmeError, AcmeWorker};
 use crate::admin::{self, AdminParts, Invites};
 use crate::config::Config;
 use crate::configs::Configs;
@@ -100,6 +101,12 @@ pub enum AppError {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The certificate by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// A certificate from files and one by ACME.
+    #[error("--tls-cert and --acme-domain exclude each other")]
+    TwoCertificates,
     /// One of the two files of a certificate.
     #[error("--tls-cert and --tls-key stand together: a certificate and its key")]
     HalfCertificate,
@@ -145,7 +152,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
-        let certificate = certificate(&config)?;
+        let certificate = certificate(&config, &data)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -235,10 +242,14 @@ impl App {
         let site = Site::new(service.clone(), catalog.clone(), configs.clone(), domain);
         let secure = certificate.is_some();
         let tls = match certificate {
-            Some((certificate, files)) => {
+            Some((certificate, Renewal::Files(files))) => {
                 let tls = certificate.acceptor()?;
                 tasks.spawn(certificate.follow(files, stop.clone()));
                 Some(tls)
+            }
+            Some((certificate, Renewal::Acme(worker))) => {
+                tasks.spawn(worker.run(stop.clone()));
+                Some(certificate.acceptor()?)
             }
             None => None,
         };
@@ -404,13 +415,24 @@ struct RootKeys {
     secret_key: Zeroizing<String>,
 }
 
+/// Where a certificate's successor comes from.
+enum Renewal {
+    Files(CertificateFiles),
+    Acme(Box<AcmeWorker>),
+}
+
 /// The certificate of the S3 door, if it is to have one.
-fn certificate(config: &Config) -> Result<Option<(Certificate, CertificateFiles)>, AppError> {
+fn certificate(config: &Config, data: &Path) -> Result<Option<(Certificate, Renewal)>, AppError> {
     match (&config.tls_cert, &config.tls_key) {
-        (None, None) => Ok(None),
+        (None, None) => {
+            let Some(settings) = config.acme() else { return Ok(None) };
+            let (worker, certificate) = AcmeWorker::open(settings, data)?;
+            Ok(Some((certificate, Renewal::Acme(Box::new(worker)))))
+        }
+        (Some(_), Some(_)) if !config.acme_domains.is_empty() => Err(AppError::TwoCertificates),
         (Some(cert), Some(key)) => {
             let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
-            Ok(Some((Certificate::new(&files)?, files)))
+            Ok(Some((Certificate::new(&files)?, Renewal::Files(files))))
         }
         (Some(_), None) | (None, Some(_)) => Err(AppError::HalfCertificate),
     }

@@ -11,6 +11,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
 
+use crate::acme::{AcmeSettings, TsigKey};
+
+/// The directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 /// The gateway's configuration. Unknown fields are refused, so that a typing error is not taken for a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +38,23 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// The names for which a certificate is obtained by ACME; none: by nobody.
+    pub acme_domains: Vec<String>,
+    /// The directory of the certificate authority.
+    pub acme_directory: String,
+    /// Where the authority writes to when something is wrong.
+    pub acme_email: Option<String>,
+    /// The roots (PEM) by which the authority itself is trusted; none: the system's.
+    pub acme_ca: Option<PathBuf>,
+    /// The program that sets and removes DNS records: `PROGRAM present|cleanup FQDN VALUE`.
+    pub acme_dns_exec: Option<PathBuf>,
+    /// The name server that takes updates (RFC 2136) of the domains' records.
+    pub acme_dns_server: Option<SocketAddr>,
+    /// The key that signs updates. It is never shown.
+    #[serde(skip_serializing)]
+    pub acme_tsig: Option<TsigKey>,
+    /// How long after a record was set all name servers have it.
+    pub acme_dns_wait: Period,
     /// Connections to the S3 door, and to the website door, at once; more wait.
     pub max_connections: Option<NonZeroUsize>,
     /// S3 requests a second for each access key, and for each address of what nobody signed; more are told to slow down. None: any.
@@ -71,6 +93,14 @@ impl Default for Config {
             post_signature_v2: false,
             tls_cert: None,
             tls_key: None,
+            acme_domains: Vec::new(),
+            acme_directory: LETS_ENCRYPT.to_owned(),
+            acme_email: None,
+            acme_ca: None,
+            acme_dns_exec: None,
+            acme_dns_server: None,
+            acme_tsig: None,
+            acme_dns_wait: Period(Duration::from_secs(15)),
             max_connections: None,
             rate_limit: None,
             geometry: GeometryName::Local,
@@ -84,6 +114,22 @@ impl Default for Config {
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),
             log: None,
         }
+    }
+}
+
+impl Config {
+    /// What is said of certificates by ACME, if some are wanted.
+    pub(crate) fn acme(&self) -> Option<AcmeSettings> {
+        (!self.acme_domains.is_empty()).then(|| AcmeSettings {
+            domains: self.acme_domains.clone(),
+            directory: self.acme_directory.clone(),
+            email: self.acme_email.clone(),
+            ca: self.acme_ca.clone(),
+            dns_exec: self.acme_dns_exec.clone(),
+            dns_server: self.acme_dns_server,
+            tsig: self.acme_tsig.clone(),
+            dns_wait: self.acme_dns_wait.0,
+        })
     }
 }
 
