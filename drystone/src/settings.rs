@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use ::gateway::acme::TsigKey;
+use ::gateway::acme::TsigText;
 use ::gateway::admin::backup::ROOT_KEYS;
 use ::gateway::admin::sigv4::Credentials;
 use ::gateway::config::{Config, Period, StorageClassName};
@@ -88,7 +88,7 @@ pub(crate) struct Settings {
     acme_dns_server: Option<SocketAddr>,
     /// The key (hmac-sha256) that signs updates to --acme-dns-server; better given as the variable, which others do not see.
     #[arg(long, env = "DRYSTONE_ACME_TSIG", value_name = "NAME:BASE64", hide_env_values = true)]
-    acme_tsig: Option<TsigKey>,
+    acme_tsig: Option<TsigText>,
     /// How long after a DNS record was set all name servers have it [default: 15s]
     #[arg(long, env = "DRYSTONE_ACME_DNS_WAIT", value_name = "TIME")]
     acme_dns_wait: Option<Period>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
 
-use crate::acme::{AcmeSettings, TsigKey};
+use crate::acme::{AcmeSettings, TsigText};
 
 /// The directory of Let's Encrypt.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -52,7 +52,7 @@ pub struct Config {
     pub acme_dns_server: Option<SocketAddr>,
     /// The key that signs updates. It is never shown.
     #[serde(skip_serializing)]
-    pub acme_tsig: Option<TsigKey>,
+    pub acme_tsig: Option<TsigText>,
     /// How long after a record was set all name servers have it.
     pub acme_dns_wait: Period,
     /// Connections to the S3 door, and to the website door, at once; more wait.

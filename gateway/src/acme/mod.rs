@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use dns::{DnsError, TsigKey, TsigKeyError};
+pub use dns::{DnsError, TsigKeyError, TsigText};
 pub use hook::HookError;
 pub use worker::AcmeWorker;
 
@@ -46,7 +46,7 @@ pub struct AcmeSettings {
     /// The name server that takes updates.
     pub dns_server: Option<SocketAddr>,
     /// The key that signs updates.
-    pub tsig: Option<TsigKey>,
+    pub tsig: Option<TsigText>,
     /// How long after a record was set all name servers have it.
     pub dns_wait: Duration,
 }
@@ -65,6 +65,9 @@ pub enum AcmeError {
     /// Two ways to set a record.
     #[error("--acme-dns-exec and --acme-dns-server exclude each other")]
     TwoWays,
+    /// The key of updates.
+    #[error("--acme-tsig: {0}")]
+    Tsig(#[from] TsigKeyError),
     /// The directory is not a URL that can be asked.
     #[error("--acme-directory {0:?} is not an https:// address")]
     Directory(String),

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use types::entropy::random_below;
 
-use super::dns::Updates;
+use super::dns::{TsigText, Updates};
 use super::https::{Https, authority};
 use super::proof::{Prover, together};
 use super::store::{Facts, Store};
@@ -53,7 +53,10 @@ impl AcmeWorker {
         let prover = match (&settings.dns_exec, settings.dns_server) {
             (Some(_), Some(_)) => return Err(AcmeError::TwoWays),
             (Some(program), None) => Prover::Program(program.clone()),
-            (None, Some(server)) => Prover::Server(Updates::new(server, settings.tsig.clone())),
+            (None, Some(server)) => {
+                let key = settings.tsig.as_ref().map(TsigText::key).transpose()?;
+                Prover::Server(Updates::new(server, key))
+            }
             (None, None) => Prover::Door(certificate.clone()),
         };
         let worker = Self { settings, store, prover, certificate: certificate.clone(), facts };
