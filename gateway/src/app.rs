@@ -152,7 +152,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
-        let certificate = certificate(&config, &data)?;
+        let certificate = certificate(&config, &data, &clock)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -422,11 +422,15 @@ enum Renewal {
 }
 
 /// The certificate of the S3 door, if it is to have one.
-fn certificate(config: &Config, data: &Path) -> Result<Option<(Certificate, Renewal)>, AppError> {
+fn certificate(
+    config: &Config,
+    data: &Path,
+    clock: &SharedClock,
+) -> Result<Option<(Certificate, Renewal)>, AppError> {
     match (&config.tls_cert, &config.tls_key) {
         (None, None) => {
             let Some(settings) = config.acme() else { return Ok(None) };
-            let (worker, certificate) = AcmeWorker::open(settings, data)?;
+            let (worker, certificate) = AcmeWorker::open(settings, data, Arc::clone(clock))?;
             Ok(Some((certificate, Renewal::Acme(Box::new(worker)))))
         }
         (Some(_), Some(_)) if !config.acme_domains.is_empty() => Err(AppError::TwoCertificates),

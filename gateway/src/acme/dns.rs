@@ -4,14 +4,14 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
-use types::Timestamp;
+use types::clock::SharedClock;
 use types::entropy::random_bytes;
 use zeroize::Zeroizing;
 
@@ -151,11 +151,12 @@ impl fmt::Debug for TsigKey {
 pub(super) struct Updates {
     server: SocketAddr,
     key: Option<TsigKey>,
+    clock: SharedClock,
 }
 
 impl Updates {
-    pub(super) fn new(server: SocketAddr, key: Option<TsigKey>) -> Self {
-        Self { server, key }
+    pub(super) fn new(server: SocketAddr, key: Option<TsigKey>, clock: SharedClock) -> Self {
+        Self { server, key, clock }
     }
 
     /// Adds a TXT record beside those that the name has.
@@ -173,14 +174,14 @@ impl Updates {
         let id = u16::from_be_bytes(random_bytes());
         let mut message = self.fine(wire::update(id, zone, change, name, value))?;
         let signing = self.signing()?;
-        let asked = signing.as_ref().map(|key| wire::sign(&mut message, key, now()));
+        let asked = signing.as_ref().map(|key| wire::sign(&mut message, key, self.now()));
         let check = |bytes: &[u8]| {
             let answer = Answer::read(bytes, id)?;
             // Who does not know the key cannot sign that it does not.
             if answer.code == 0
                 && let (Some(signing), Some(asked)) = (&signing, &asked)
             {
-                answer.verify(bytes, signing, asked, now())?;
+                answer.verify(bytes, signing, asked, self.now())?;
             }
             Ok(answer)
         };
@@ -209,6 +210,10 @@ impl Updates {
             };
             rest = parent;
         }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().seconds()
     }
 
     fn signing(&self) -> Result<Option<Signing>, DnsError> {
@@ -257,10 +262,6 @@ impl Updates {
     fn fine<T>(&self, made: Result<T, WireError>) -> Result<T, DnsError> {
         made.map_err(|source| DnsError::Wire { server: self.server, source })
     }
-}
-
-fn now() -> u64 {
-    Timestamp::from(SystemTime::now()).seconds()
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use instant_acme::AccountCredentials;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use types::Timestamp;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
@@ -26,8 +26,8 @@ pub(super) struct Store(PathBuf);
 /// A certificate's life and its names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Facts {
-    pub(super) from: SystemTime,
-    pub(super) until: SystemTime,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
     pub(super) names: Vec<String>,
 }
 
@@ -88,7 +88,8 @@ impl Facts {
     pub(super) fn of(pem: &[u8]) -> Option<Self> {
         let der = CertificateDer::pem_slice_iter(pem).next()?.ok()?;
         let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-        let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
+        let time =
+            |seconds: i64| Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
         let validity = certificate.validity();
         let names = certificate.subject_alternative_name().ok()??.value.general_names.iter();
         let names = names.filter_map(|name| match name {
@@ -103,9 +104,8 @@ impl Facts {
     }
 
     /// When to ask for the next one: two thirds through its life.
-    pub(super) fn renewal(&self) -> SystemTime {
-        let life = self.until.duration_since(self.from).unwrap_or_default();
-        self.from + life / 3 * 2
+    pub(super) fn renewal(&self) -> Timestamp {
+        self.from.plus(self.until.since(self.from) / 3 * 2)
     }
 
     pub(super) fn covers(&self, domains: &[String]) -> bool {
@@ -121,14 +121,15 @@ mod tests {
     fn a_certificate_says_when_to_renew_it_and_for_whom_it_is() {
         let names = ["a.example.com".to_owned(), "*.a.example.com".to_owned()];
         let mut params = rcgen::CertificateParams::new(names.to_vec()).expect("names");
-        let begin = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        params.not_before = begin.into();
-        params.not_after = (begin + Duration::from_secs(900)).into();
+        let begin = Timestamp(1_700_000_000_000);
+        let minutes = |count: u64| begin.plus(std::time::Duration::from_secs(60 * count));
+        params.not_before = std::time::SystemTime::from(begin).into();
+        params.not_after = std::time::SystemTime::from(minutes(15)).into();
         let key = rcgen::KeyPair::generate().expect("a key");
         let pem = params.self_signed(&key).expect("a certificate").pem();
         let facts = Facts::of(format!("{}{pem}", key.serialize_pem()).as_bytes()).expect("facts");
         assert_eq!(facts.from, begin);
-        assert_eq!(facts.renewal(), begin + Duration::from_secs(600));
+        assert_eq!(facts.renewal(), minutes(10));
         assert!(facts.covers(&names));
         assert!(!facts.covers(&["b.example.com".to_owned()]));
         assert_eq!(Facts::of(b"nothing"), None);

@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use types::Timestamp;
+use types::clock::SharedClock;
 use types::entropy::random_below;
 
 use super::dns::{TsigText, Updates};
@@ -34,6 +37,7 @@ pub struct AcmeWorker {
     prover: Prover,
     certificate: Certificate,
     facts: Option<Facts>,
+    clock: SharedClock,
 }
 
 impl AcmeWorker {
@@ -41,7 +45,11 @@ impl AcmeWorker {
     ///
     /// # Errors
     /// [`AcmeError`]: what is wrong with the settings or the files.
-    pub fn open(mut settings: AcmeSettings, data: &Path) -> Result<(Self, Certificate), AcmeError> {
+    pub fn open(
+        mut settings: AcmeSettings,
+        data: &Path,
+        clock: SharedClock,
+    ) -> Result<(Self, Certificate), AcmeError> {
         check(&mut settings)?;
         // What is wrong with the roots is said at the start.
         Https::new(settings.ca.as_deref())?;
@@ -55,11 +63,12 @@ impl AcmeWorker {
             (Some(program), None) => Prover::Program(program.clone()),
             (None, Some(server)) => {
                 let key = settings.tsig.as_ref().map(TsigText::key).transpose()?;
-                Prover::Server(Updates::new(server, key))
+                Prover::Server(Updates::new(server, key, Arc::clone(&clock)))
             }
             (None, None) => Prover::Door(certificate.clone()),
         };
-        let worker = Self { settings, store, prover, certificate: certificate.clone(), facts };
+        let shown = certificate.clone();
+        let worker = Self { settings, store, prover, certificate: shown, facts, clock };
         Ok((worker, certificate))
     }
 
@@ -67,7 +76,7 @@ impl AcmeWorker {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0;
         loop {
-            let wait = self.due().duration_since(SystemTime::now()).unwrap_or_default();
+            let wait = self.due().since(self.clock.now());
             let step = async {
                 if wait > Duration::ZERO {
                     sleep(wait.min(NAP)).await;
@@ -91,10 +100,10 @@ impl AcmeWorker {
     }
 
     /// When the next certificate is due; the past, if there is none that will do.
-    fn due(&self) -> SystemTime {
+    fn due(&self) -> Timestamp {
         match &self.facts {
             Some(facts) if facts.covers(&self.settings.domains) => facts.renewal(),
-            _ => SystemTime::UNIX_EPOCH,
+            _ => Timestamp(0),
         }
     }
 
@@ -107,7 +116,7 @@ impl AcmeWorker {
         self.certificate.replace(&pem)?;
         self.facts = Facts::of(&pem);
         let names = self.settings.domains.join(", ");
-        let until = self.facts.as_ref().map(|facts| types::Timestamp::from(facts.until).seconds());
+        let until = self.facts.as_ref().map(|facts| facts.until.seconds());
         tracing::info!(names, until, "a new certificate is in use");
         Ok(())
     }
@@ -115,7 +124,7 @@ impl AcmeWorker {
     fn complain(&self, error: &AcmeError, pause: Duration) {
         let seconds = pause.as_secs();
         match &self.facts {
-            Some(facts) if facts.until > SystemTime::now() => {
+            Some(facts) if facts.until > self.clock.now() => {
                 tracing::warn!(%error, retry_in_seconds = seconds, "the certificate could not be renewed yet");
             }
             _ => {
@@ -189,9 +198,14 @@ fn is_host(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::UNIX_EPOCH;
+
+    use types::{Clock as _, SystemClock};
 
     use super::*;
+
+    fn open(domain: &str, data: &Path) -> AcmeWorker {
+        AcmeWorker::open(settings(&[domain]), data, Arc::new(SystemClock)).expect("opened").0
+    }
 
     fn settings(domains: &[&str]) -> AcmeSettings {
         AcmeSettings {
@@ -227,19 +241,19 @@ mod tests {
     #[test]
     fn a_stored_certificate_is_shown_and_renewed_in_time() {
         let data = tempfile::tempdir().expect("a folder");
-        let (worker, _) = AcmeWorker::open(settings(&["a.example"]), data.path()).expect("opened");
-        assert_eq!(worker.due(), UNIX_EPOCH, "at once");
+        let worker = open("a.example", data.path());
+        assert_eq!(worker.due(), Timestamp(0), "at once");
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(["a.example".to_owned()]).expect("a name");
         let pem = params.self_signed(&key).expect("a certificate").pem();
         worker.store.keep_certificate(&together(&key, &pem)).expect("kept");
-        let (worker, _) = AcmeWorker::open(settings(&["a.example"]), data.path()).expect("opened");
-        assert!(worker.due() > SystemTime::now());
-        let (worker, _) = AcmeWorker::open(settings(&["b.example"]), data.path()).expect("opened");
-        assert_eq!(worker.due(), UNIX_EPOCH, "it is not for this name");
+        let worker = open("a.example", data.path());
+        assert!(worker.due() > SystemClock.now());
+        let worker = open("b.example", data.path());
+        assert_eq!(worker.due(), Timestamp(0), "it is not for this name");
         worker.store.keep_certificate(b"rubbish").expect("kept");
-        let (worker, _) = AcmeWorker::open(settings(&["a.example"]), data.path()).expect("opened");
-        assert_eq!(worker.due(), UNIX_EPOCH);
+        let worker = open("a.example", data.path());
+        assert_eq!(worker.due(), Timestamp(0));
         assert!(fs::exists(data.path().join("acme/certificate.unusable")).expect("readable"));
     }
 

@@ -13,6 +13,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use types::{Clock as _, SystemClock};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
@@ -97,7 +98,7 @@ impl Authority {
             return Err(format!("it asks for {asked:?}, ordered were {names:?}"));
         }
         let mut params = CertificateParams::new(names.to_vec()).map_err(|e| e.to_string())?;
-        let now = SystemTime::now();
+        let now = SystemTime::from(SystemClock.now());
         params.not_before = now.into();
         params.not_after = (now + self.life).into();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

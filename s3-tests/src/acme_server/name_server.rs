@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ring::hmac;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use types::{Clock as _, SystemClock};
 
 const SOA: u16 = 6;
 const TXT: u16 = 16;
@@ -196,7 +197,7 @@ impl Zone {
         let fudge = data.u16()?;
         let length = data.u16()?;
         let mac = data.take(usize::from(length))?.to_vec();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let now = SystemClock.now().seconds();
         let fine = tsig.kind == TSIG
             && tsig.name == self.key.0
             && algorithm == ALGORITHM
