@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus,
+    RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tokio::time::sleep;
@@ -14,6 +15,8 @@ use super::proof::{Placed, Prover, together};
 use super::store::Store;
 use super::{AcmeError, AcmeSettings};
 
+/// What an authority says to an account that it does not know.
+const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 /// How long the authority may take to look at the proofs, and then to issue.
 const PATIENCE: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
@@ -28,7 +31,15 @@ pub(super) async fn fetch(
 ) -> Result<Zeroizing<Vec<u8>>, AcmeError> {
     let account = account(settings, store).await?;
     let names: Vec<_> = settings.domains.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = account.new_order(&NewOrder::new(&names)).await?;
+    let wanted = NewOrder::new(&names);
+    let mut order = match account.new_order(&wanted).await {
+        // It may have been closed, or the authority been set up anew.
+        Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(NO_SUCH_ACCOUNT) => {
+            store.forget_account(&settings.directory)?;
+            self::account(settings, store).await?.new_order(&wanted).await?
+        }
+        order => order?,
+    };
     let mut placed = Vec::new();
     let proven = prove(settings, prover, &mut order, &mut placed).await;
     for proof in &placed {

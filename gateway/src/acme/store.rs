@@ -60,6 +60,11 @@ impl Store {
         Ok(operator::write_secret(&self.account_path(directory), &text)?)
     }
 
+    pub(super) fn forget_account(&self, directory: &str) -> Result<(), AcmeError> {
+        let path = self.account_path(directory);
+        fs::remove_file(&path).map_err(|source| OperatorError::Io { path, source }.into())
+    }
+
     /// An account is nothing to another authority.
     fn account_path(&self, directory: &str) -> PathBuf {
         let of = blake3::hash(directory.as_bytes()).to_hex();

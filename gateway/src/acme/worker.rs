@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(60);
 /// Never longer than this.
 const RETRY_MAX: Duration = Duration::from_secs(6 * 3600);
 /// How long to sleep at a time, so that a clock that was set is noticed.
-const NAP: Duration = Duration::from_secs(3600);
+const NAP: Duration = Duration::from_secs(60);
 /// The longest name, in bytes (RFC 1035).
 const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
@@ -76,6 +76,7 @@ impl AcmeWorker {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0;
         loop {
+            self.measure();
             let wait = self.due().since(self.clock.now());
             let step = async {
                 if wait > Duration::ZERO {
@@ -119,6 +120,13 @@ impl AcmeWorker {
         let until = self.facts.as_ref().map(|facts| facts.until.seconds());
         tracing::info!(names, until, "a new certificate is in use");
         Ok(())
+    }
+
+    /// Shows monitoring until when all is well.
+    fn measure(&self) {
+        if let Some(facts) = &self.facts {
+            metrics::gauge!("drystone_certificate_expires").set(facts.until.seconds() as f64);
+        }
     }
 
     fn complain(&self, error: &AcmeError, pause: Duration) {

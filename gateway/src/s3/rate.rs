@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::http::Extensions;
@@ -61,7 +61,7 @@ impl Rates {
 }
 
 /// Lets everybody through to the operations, signed or not, who does not ask too often: each operation asks the gate, which decides.
-pub(super) struct AtItsRate(pub(super) std::sync::Arc<Rates>);
+pub(super) struct AtItsRate(pub(super) Arc<Rates>);
 
 #[async_trait::async_trait]
 impl S3Access for AtItsRate {
@@ -139,7 +139,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-fn lock<K>(table: &Mutex<Table<K>>) -> std::sync::MutexGuard<'_, Table<K>> {
+fn lock<K>(table: &Mutex<Table<K>>) -> MutexGuard<'_, Table<K>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::name_server;
 
 /// How long a check may take, and how long it waits until somebody says where to look.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 /// id-pe-acmeIdentifier (RFC 8737).
 const ACME_IDENTIFIER: &str = "1.3.6.1.5.5.7.1.31";

@@ -167,7 +167,7 @@ impl Zone {
             changes.push((record.class, (record.name, value)));
         }
         let end = message.at;
-        let Some((asked, time)) = self.signed(bytes, message.record()?, end) else {
+        let Some((asked, time)) = self.signed(bytes, &message.record()?, end) else {
             return refuse(NOT_AUTHORIZED);
         };
         let mut records = self.records.lock().expect("no answer panicked");
@@ -188,7 +188,7 @@ impl Zone {
     }
 
     /// Checks the signature at the end of a message; gives it and its time.
-    fn signed(&self, bytes: &[u8], tsig: Record, end: usize) -> Option<(Vec<u8>, u64)> {
+    fn signed(&self, bytes: &[u8], tsig: &Record, end: usize) -> Option<(Vec<u8>, u64)> {
         let mut data = Message { bytes: &tsig.data, at: 0 };
         let algorithm = data.name()?;
         let mut time = [0; 8];

@@ -6,6 +6,8 @@ use drystone_s3_tests::tools::{Tool, assert_same_trees};
 
 use super::cluster;
 
+const TO: &str = "boto3+s3://duplicity-bucket/backups";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicity_backs_up_changes_verifies_and_restores() {
     let Some(cluster) = cluster("duplicity").await else { return };
@@ -13,7 +15,6 @@ async fn duplicity_backs_up_changes_verifies_and_restores() {
     let endpoint = cluster.endpoint();
     let tree = tool.make_tree("tree", 300);
     cluster.client().make_bucket("duplicity-bucket").await;
-    const TO: &str = "boto3+s3://duplicity-bucket/backups";
     let duplicity = |args: &[&str], memory: &str| {
         // Its own encryption would leave an agent running; and what it knows of the backup is in `memory`.
         let common = ["--no-encryption", "--s3-endpoint-url", &endpoint, "--volsize", "1"];
