@@ -72,7 +72,8 @@ impl AcmeWorker {
         Ok((worker, certificate))
     }
 
-    /// Gets certificates when they are due, until `stop`.
+    /// Gets certificates when they are due, until `stop`. Stopped in the middle of an order, it may leave a DNS record behind, which proves
+    /// nothing any more.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0;
         loop {
@@ -84,7 +85,13 @@ impl AcmeWorker {
                     return;
                 }
                 match self.renew().await {
-                    Ok(()) => failures = 0,
+                    Ok(()) if self.due() > self.clock.now() => failures = 0,
+                    // A clock that is wrong, on one side or the other: no reason to ask again and again.
+                    Ok(()) => {
+                        tracing::warn!("the new certificate is due for renewal already");
+                        sleep(pause(failures)).await;
+                        failures += 1;
+                    }
                     Err(error) => {
                         let pause = pause(failures);
                         failures += 1;
