@@ -22,6 +22,7 @@ use types::clock::SharedClock;
 use types::{AccountId, Clock, MIB, SystemClock};
 use zeroize::Zeroizing;
 
+use crate::acme::{AcmeError, AcmeWorker};
 use crate::admin::{self, AdminParts, Invites};
 use crate::changes::Changes;
 use crate::config::Config;
@@ -108,6 +109,12 @@ pub enum AppError {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The certificate by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// A certificate from files and one by ACME.
+    #[error("--tls-cert and --acme-domain exclude each other")]
+    TwoCertificates,
     /// One of the two files of a certificate.
     #[error("--tls-cert and --tls-key stand together: a certificate and its key")]
     HalfCertificate,
@@ -153,7 +160,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
-        let certificate = certificate(&config)?;
+        let certificate = certificate(&config, &data, &clock)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -232,6 +239,7 @@ impl App {
                     .collect(),
                 day: config.lifecycle_day.0,
                 post_signature_v2: config.post_signature_v2,
+                rate_limit: config.rate_limit,
             },
         })?;
 
@@ -253,27 +261,28 @@ impl App {
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
         let domain = config.website_domain.as_deref();
         let site = Site::new(service.clone(), catalog.clone(), configs.clone(), domain);
-        if let Some(listener) = website_listener {
-            let limits = Limits { door: "website", ..Limits::s3() };
-            serving.spawn(http::serve(listener, site, limits, doors.clone()));
-        }
         let secure = certificate.is_some();
-        match certificate {
-            Some((certificate, files)) => {
+        let tls = match certificate {
+            Some((certificate, Renewal::Files(files))) => {
                 let tls = certificate.acceptor()?;
                 tasks.spawn(certificate.follow(files, stop.clone()));
-                serving.spawn(http::serve_tls(
-                    s3_listener,
-                    tls,
-                    service,
-                    Limits::s3(),
-                    doors.clone(),
-                ));
+                Some(tls)
             }
-            None => {
-                serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+            Some((certificate, Renewal::Acme(worker))) => {
+                tasks.spawn(worker.run(stop.clone()));
+                Some(certificate.acceptor()?)
             }
+            None => None,
+        };
+        let limits = match config.max_connections {
+            Some(connections) => Limits::s3().with_connections(connections),
+            None => Limits::s3(),
+        };
+        if let Some(listener) = website_listener {
+            let limits = Limits { door: "website", ..limits.clone() };
+            serving.spawn(http::serve(listener, tls.clone(), site, limits, doors.clone()));
         }
+        serving.spawn(http::serve(s3_listener, tls, service, limits, doors.clone()));
         let parts = AdminParts {
             catalog: catalog.clone(),
             configs: configs.clone(),
@@ -457,13 +466,28 @@ struct RootKeys {
     secret_key: Zeroizing<String>,
 }
 
+/// Where a certificate's successor comes from.
+enum Renewal {
+    Files(CertificateFiles),
+    Acme(Box<AcmeWorker>),
+}
+
 /// The certificate of the S3 door, if it is to have one.
-fn certificate(config: &Config) -> Result<Option<(Certificate, CertificateFiles)>, AppError> {
+fn certificate(
+    config: &Config,
+    data: &Path,
+    clock: &SharedClock,
+) -> Result<Option<(Certificate, Renewal)>, AppError> {
     match (&config.tls_cert, &config.tls_key) {
-        (None, None) => Ok(None),
+        (None, None) => {
+            let Some(settings) = config.acme() else { return Ok(None) };
+            let (worker, certificate) = AcmeWorker::open(settings, data, Arc::clone(clock))?;
+            Ok(Some((certificate, Renewal::Acme(Box::new(worker)))))
+        }
+        (Some(_), Some(_)) if !config.acme_domains.is_empty() => Err(AppError::TwoCertificates),
         (Some(cert), Some(key)) => {
             let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
-            Ok(Some((Certificate::new(&files)?, files)))
+            Ok(Some((Certificate::new(&files)?, Renewal::Files(files))))
         }
         (Some(_), None) | (None, Some(_)) => Err(AppError::HalfCertificate),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
 
+use crate::acme::{AcmeSettings, TsigText};
 use crate::webhooks::{WebhookName, WebhookUrl};
+
+/// The directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// The gateway's configuration. Unknown fields are refused, so that a typing error is not taken for a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +39,27 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// The names for which a certificate is obtained by ACME; none: by nobody.
+    pub acme_domains: Vec<String>,
+    /// The directory of the certificate authority.
+    pub acme_directory: String,
+    /// Where the authority writes to when something is wrong.
+    pub acme_email: Option<String>,
+    /// The roots (PEM) by which the authority itself is trusted; none: the system's.
+    pub acme_ca: Option<PathBuf>,
+    /// The program that sets and removes DNS records: `PROGRAM present|cleanup FQDN VALUE`.
+    pub acme_dns_exec: Option<PathBuf>,
+    /// The name server that takes updates (RFC 2136) of the domains' records.
+    pub acme_dns_server: Option<SocketAddr>,
+    /// The key that signs updates. It is never shown.
+    #[serde(skip_serializing)]
+    pub acme_tsig: Option<TsigText>,
+    /// How long after a record was set all name servers have it.
+    pub acme_dns_wait: Period,
+    /// Connections to the S3 door, and to the website door, at once; more wait.
+    pub max_connections: Option<NonZeroUsize>,
+    /// S3 requests a second for each access key, and for each address of what nobody signed; more are told to slow down. None: any.
+    pub rate_limit: Option<NonZeroU32>,
     /// How new buckets code their objects.
     pub geometry: GeometryName,
     /// Further storage classes by name, and how each codes its objects. `STANDARD` is there anyway and codes as the bucket does.
@@ -80,6 +106,16 @@ impl Default for Config {
             post_signature_v2: false,
             tls_cert: None,
             tls_key: None,
+            acme_domains: Vec::new(),
+            acme_directory: LETS_ENCRYPT.to_owned(),
+            acme_email: None,
+            acme_ca: None,
+            acme_dns_exec: None,
+            acme_dns_server: None,
+            acme_tsig: None,
+            acme_dns_wait: Period(Duration::from_secs(15)),
+            max_connections: None,
+            rate_limit: None,
             geometry: GeometryName::Local,
             storage_classes: BTreeMap::new(),
             archive_classes: BTreeSet::new(),
@@ -93,6 +129,22 @@ impl Default for Config {
             webhooks: BTreeMap::new(),
             log: None,
         }
+    }
+}
+
+impl Config {
+    /// What is said of certificates by ACME, if some are wanted.
+    pub(crate) fn acme(&self) -> Option<AcmeSettings> {
+        (!self.acme_domains.is_empty()).then(|| AcmeSettings {
+            domains: self.acme_domains.clone(),
+            directory: self.acme_directory.clone(),
+            email: self.acme_email.clone(),
+            ca: self.acme_ca.clone(),
+            dns_exec: self.acme_dns_exec.clone(),
+            dns_server: self.acme_dns_server,
+            tsig: self.acme_tsig.clone(),
+            dns_wait: self.acme_dns_wait.0,
+        })
     }
 }
 

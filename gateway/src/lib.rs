@@ -11,6 +11,7 @@
 //!
 //! [`upkeep`] keeps both promises while nodes come and go; [`nodes`] knows who is online; [`admin`] is the operator's door; only [`app`] knows everything.
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod changes;

@@ -89,7 +89,7 @@ pub struct AdminParts {
 pub async fn serve(listener: TcpListener, parts: AdminParts, shutdown: CancellationToken) {
     let upkeep = metrics::upkeep(parts.metrics.clone());
     tokio::select! {
-        () = serve_http(listener, router(parts), Limits::admin(), shutdown) => {}
+        () = serve_http(listener, None, router(parts), Limits::admin(), shutdown) => {}
         () = upkeep => {}
     }
 }

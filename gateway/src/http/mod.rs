@@ -27,7 +27,7 @@ pub(crate) use access_log::Redacted;
 pub use body::{BodyFault, RequestBody};
 pub use exchange::ResponseBody;
 pub use limits::{ErrorStyle, Limits};
-pub use listen::{BindError, bind, serve, serve_tls};
+pub use listen::{BindError, bind, serve};
 pub use on_end::{Ended, OnEnd};
 pub use peer::Peer;
 pub use request_id::RequestId;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use super::checksum::Claims;
 use super::cors::CrossOrigin;
 use super::form::Forms;
 use super::logged::Logger;
+use super::rate::Rates;
 use super::{Library, XML_MAX, body, error};
 use crate::http::{BodyFault, RequestId};
 
@@ -43,6 +44,7 @@ pub struct Service {
     keys: Arc<AccessKeys>,
     pages: CrossOrigin,
     logger: Logger,
+    rates: Arc<Rates>,
     holding: Arc<Semaphore>,
     holding_unsigned: Arc<Semaphore>,
 }
@@ -54,10 +56,11 @@ impl Service {
         keys: Arc<AccessKeys>,
         pages: CrossOrigin,
         logger: Logger,
+        rates: Arc<Rates>,
     ) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (holding, holding_unsigned) = (places(HELD), places(HELD_UNSIGNED));
-        Self { library, forms, keys, pages, logger, holding, holding_unsigned }
+        Self { library, forms, keys, pages, logger, rates, holding, holding_unsigned }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -89,7 +92,11 @@ impl Service {
         let id = request.extensions().get::<RequestId>().copied();
         let page = match self.pages.asked(&request) {
             Some(asked) if asked.is_preflight() => {
-                let answer = self.pages.preflight(&asked).await;
+                // Nobody signs a preflight.
+                let answer = match self.rates.count(None, request.extensions()) {
+                    Ok(()) => self.pages.preflight(&asked).await,
+                    Err(slow_down) => Err(slow_down),
+                };
                 return finish(answer.unwrap_or_else(write), &method, id);
             }
             Some(asked) => self.pages.page(&asked).await,
@@ -268,6 +275,9 @@ fn finish(mut answer: Response<Body>, method: &Method, id: Option<RequestId>) ->
     }
     if answer.status().is_client_error() || answer.status().is_server_error() {
         sign_error(&mut answer, id);
+    }
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
 }

@@ -35,6 +35,7 @@ mod ops;
 pub mod policy;
 mod protection;
 mod range;
+mod rate;
 mod sts;
 mod tags;
 mod xml;
@@ -94,6 +95,8 @@ pub struct S3Settings {
     pub day: Duration,
     /// Whether policies of forms may be signed with version 2.
     pub post_signature_v2: bool,
+    /// Requests a second for each access key, and for each address of what nobody signed; none: any.
+    pub rate_limit: Option<std::num::NonZeroU32>,
 }
 
 /// What the S3 surface stands on.
@@ -132,6 +135,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let S3Parts { catalog, configs, changes, log, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
+    let rates = Arc::new(rate::Rates::new(settings.rate_limit));
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
 
     // Innermost: what is allowed, and the operations themselves.
@@ -165,19 +169,28 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     // Checks host, and of a signature, if there is one, that it is right, fresh and near our clock; then parses.
     let mut library = library(adapter, &config, domain.as_deref())?;
     library.set_auth(auth::Signers(Arc::clone(&keys)));
-    library.set_access(auth::AskTheGate);
+    // After the signature: nobody uses up what another may.
+    library.set_access(rate::AtItsRate(Arc::clone(&rates)));
     // After the signature, which covers the Range header, and before parsing, which would refuse it.
     library.set_route(sts::Routes {
         tokens: sts::Tokens::new(gate.clone(), catalog.clone(), Arc::clone(&keyring)),
         lenient: lenient::UselessRange::new(trusting.clone()),
+        rates: Arc::clone(&rates),
     });
 
     // Forms check their own signatures, then are PUTs.
     let host = domain.as_deref().map(host).transpose()?;
-    let forms = form::Forms::new(trusting, Arc::clone(&keys), clock, host, post_v2);
+    let forms = form::Forms::new(form::FormsParts {
+        trusting,
+        keys: Arc::clone(&keys),
+        rates: Arc::clone(&rates),
+        clock,
+        domain: host,
+        v2: post_v2,
+    });
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), forms, keys, pages, logger))
+    Ok(Service::new(library.build(), forms, keys, pages, logger, rates))
 }
 
 fn library(

@@ -2,6 +2,7 @@
 //! assertions of one theme, because each starts a cluster of its own.
 
 mod access;
+mod acme;
 mod append;
 mod buckets;
 mod checksums;
