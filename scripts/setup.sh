@@ -68,6 +68,10 @@ list_test() {
     have rclone || need rclone "an S3 client that the tests drive"
     have restic || need restic "an S3 client that the tests drive"
     have s3cmd || need s3cmd "an S3 client that the tests drive"
+    have duplicity || need duplicity "an S3 client that the tests drive"
+    # It is Debian's own, with Debian's own Python.
+    /usr/bin/python3 -c 'import boto3' 2>/dev/null || need python3-boto3 "how duplicity speaks S3"
+    have chromium-headless-shell || have chromium || need chromium-headless-shell "the browser that uploads forms in the tests"
     python_ready || venv_python >/dev/null || need python3-venv "holds boto3 and the AWS CLI apart from the system"
 }
 
@@ -132,7 +136,7 @@ python_ready() { cmp -s "$REQUIREMENTS" "$PYTHON_DIR/installed.txt"; }
 
 install_python() {
     python_ready && return
-    say "installing boto3 and the AWS CLI into $PYTHON_DIR (S3 clients that the tests drive)"
+    say "installing boto3, the AWS CLI, pyarrow, pandas and DuckDB into $PYTHON_DIR (S3 clients that the tests drive)"
     local python
     python=$(venv_python) || die "no python3 here can make a virtual environment"
     "$python" -m venv --clear "$PYTHON_DIR"

@@ -117,6 +117,8 @@ mod tests {
             "drystone admin account list --json --endpoint http://127.0.0.1:9001",
             "drystone admin key create --account i",
             "drystone admin key create --account i --access-key a --secret-key s",
+            "drystone admin bucket quota b --bytes 500GB",
+            "drystone admin bucket quota b --bytes none",
             "drystone admin nodes",
             "drystone admin node lost abcdef",
             "drystone admin invite",

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use ::gateway::acme::TsigText;
 use ::gateway::admin::backup::ROOT_KEYS;
 use ::gateway::admin::sigv4::Credentials;
 use ::gateway::config::{Config, Period, StorageClassName};
+use ::gateway::webhooks::{WebhookName, WebhookUrl};
 use serde::Deserialize;
 use types::GeometryName;
 use zeroize::Zeroizing;
@@ -54,12 +57,58 @@ pub(crate) struct Settings {
     /// The private key (PEM) of --tls-cert.
     #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Obtain and renew a certificate for this name by ACME; repeatable. You agree to the authority's terms of service. *.NAME needs
+    /// --acme-dns-exec or --acme-dns-server; other names are proven on the S3 port, which the authority must reach as port 443.
+    #[arg(
+        long,
+        env = "DRYSTONE_ACME_DOMAINS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "tls_cert"
+    )]
+    acme_domain: Vec<String>,
+    /// The ACME directory of the certificate authority [default: Let's Encrypt's]
+    #[arg(long, env = "DRYSTONE_ACME_DIRECTORY", value_name = "URL")]
+    acme_directory: Option<String>,
+    /// Where the certificate authority writes to when something is wrong.
+    #[arg(long, env = "DRYSTONE_ACME_EMAIL", value_name = "EMAIL")]
+    acme_email: Option<String>,
+    /// The roots (PEM) by which a private certificate authority is trusted [default: the system's]
+    #[arg(long, env = "DRYSTONE_ACME_CA", value_name = "FILE")]
+    acme_ca: Option<PathBuf>,
+    /// Prove names by DNS records that this program sets and removes; called as PROGRAM present|cleanup FQDN VALUE.
+    #[arg(
+        long,
+        env = "DRYSTONE_ACME_DNS_EXEC",
+        value_name = "PROGRAM",
+        conflicts_with = "acme_dns_server"
+    )]
+    acme_dns_exec: Option<PathBuf>,
+    /// Prove names by DNS records that this name server takes as updates (RFC 2136), such as 192.0.2.53:53.
+    #[arg(long, env = "DRYSTONE_ACME_DNS_SERVER", value_name = "ADDR")]
+    acme_dns_server: Option<SocketAddr>,
+    /// The key (hmac-sha256) that signs updates to --acme-dns-server; better given as the variable, which others do not see.
+    #[arg(long, env = "DRYSTONE_ACME_TSIG", value_name = "NAME:BASE64", hide_env_values = true)]
+    acme_tsig: Option<TsigText>,
+    /// How long after a DNS record was set all name servers have it [default: 15s]
+    #[arg(long, env = "DRYSTONE_ACME_DNS_WAIT", value_name = "TIME")]
+    acme_dns_wait: Option<Period>,
+    /// Connections to S3 at once; more wait for their turn [default: 4096]
+    #[arg(long, env = "DRYSTONE_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+    /// S3 requests a second for each access key, and for each address of unsigned ones; twice as many at once, more are answered 503
+    /// SlowDown [default: any number]
+    #[arg(long, env = "DRYSTONE_RATE_LIMIT", value_name = "N")]
+    rate_limit: Option<NonZeroU32>,
     /// How new objects are coded: local, home or wide.
     #[arg(long, env = "DRYSTONE_GEOMETRY", value_name = "NAME")]
     geometry: Option<GeometryName>,
     /// A further storage class and how it codes its objects, such as STANDARD_IA=home; repeatable.
     #[arg(long, env = "DRYSTONE_STORAGE_CLASSES", value_name = "NAME=GEOMETRY", value_delimiter = ',', value_parser = storage_class)]
     storage_class: Vec<(StorageClassName, GeometryName)>,
+    /// One of --storage-class whose objects must be restored before they can be read; repeatable.
+    #[arg(long, env = "DRYSTONE_ARCHIVE_CLASSES", value_name = "NAME", value_delimiter = ',')]
+    archive_class: Vec<StorageClassName>,
     /// How long a download may run on after its object was deleted, such as 6h.
     #[arg(long, env = "DRYSTONE_READ_GRACE", value_name = "TIME")]
     read_grace: Option<Period>,
@@ -78,9 +127,12 @@ pub(crate) struct Settings {
     /// Websites are named BUCKET.DOMAIN; any other host is a bucket's name itself.
     #[arg(long, env = "DRYSTONE_WEBSITE_DOMAIN", value_name = "DOMAIN")]
     website_domain: Option<String>,
-    /// How long lifecycle rules take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
+    /// How long lifecycle rules and restoring take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
     #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
     lifecycle_day: Option<Period>,
+    /// Where events of buckets can be sent, such as orders=http://10.0.0.5:8080/events; repeatable.
+    #[arg(long, env = "DRYSTONE_WEBHOOKS", value_name = "NAME=URL", value_delimiter = ',', value_parser = webhook)]
+    webhook: Vec<(WebhookName, WebhookUrl)>,
     /// The log file [default: drystone.log in the data folder]
     #[arg(long, env = "DRYSTONE_LOG_FILE", value_name = "FILE")]
     log: Option<PathBuf>,
@@ -105,17 +157,45 @@ impl Settings {
         if !self.storage_class.is_empty() {
             config.storage_classes = self.storage_class.iter().cloned().collect();
         }
+        if !self.webhook.is_empty() {
+            config.webhooks = self.webhook.iter().cloned().collect();
+        }
+        if !self.archive_class.is_empty() {
+            config.archive_classes = self.archive_class.iter().cloned().collect();
+        }
+        if let Some(name) = config.unknown_archive_class() {
+            let name = name.as_str();
+            return Err(CliError::Usage(format!(
+                "{name} is to be archived and is no storage class: add --storage-class {name}=GEOMETRY"
+            )));
+        }
         if !self.node_public.is_empty() {
             config.node_public.clone_from(&self.node_public);
         }
         config.post_signature_v2 |= self.post_signature_v2;
         config.tls_cert = self.tls_cert.clone().or(config.tls_cert);
         config.tls_key = self.tls_key.clone().or(config.tls_key);
+        self.set_acme(&mut config);
+        config.max_connections = self.max_connections.or(config.max_connections);
+        config.rate_limit = self.rate_limit.or(config.rate_limit);
         config.website_addr = self.website_addr.or(config.website_addr);
         config.website_domain = self.website_domain.clone().or(config.website_domain);
         config.domain = self.domain.clone().or(config.domain);
         config.log = self.log.clone().or(config.log);
         Ok(config)
+    }
+
+    fn set_acme(&self, config: &mut Config) {
+        if !self.acme_domain.is_empty() {
+            config.acme_domains.clone_from(&self.acme_domain);
+        }
+        set(&mut config.acme_directory, self.acme_directory.clone());
+        set(&mut config.acme_dns_wait, self.acme_dns_wait);
+        config.acme_email = self.acme_email.clone().or(config.acme_email.take());
+        config.acme_ca = self.acme_ca.clone().or(config.acme_ca.take());
+        config.acme_dns_exec = self.acme_dns_exec.clone().or(config.acme_dns_exec.take());
+        config.acme_dns_server = self.acme_dns_server.or(config.acme_dns_server);
+        config.acme_tsig = self.acme_tsig.clone().or(config.acme_tsig.take());
     }
 
     /// Where the log goes.
@@ -160,6 +240,14 @@ fn storage_class(text: &str) -> Result<(StorageClassName, GeometryName), String>
     let name = name.parse().map_err(|error| format!("{error}"))?;
     let geometry = geometry.parse().map_err(|error| format!("{error}"))?;
     Ok((name, geometry))
+}
+
+/// `NAME=URL`
+fn webhook(text: &str) -> Result<(WebhookName, WebhookUrl), String> {
+    let (name, url) = text.split_once('=').ok_or("write NAME=URL")?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    let url = url.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, url))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

@@ -22,13 +22,16 @@ use types::clock::SharedClock;
 use types::{AccountId, Clock, MIB, SystemClock};
 use zeroize::Zeroizing;
 
+use crate::acme::{AcmeError, AcmeWorker};
 use crate::admin::{self, AdminParts, Invites};
+use crate::changes::Changes;
 use crate::config::Config;
 use crate::configs::Configs;
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
 use crate::keys::WrappingKeys;
+use crate::logbook::LogBook;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -36,11 +39,17 @@ use crate::put::Writer;
 use crate::put::place::Placer;
 use crate::put::recode::Recoder;
 use crate::put::scatter::Pending;
+use crate::quota::Quotas;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
 use crate::secrets;
 use crate::session::Session;
+use crate::upkeep::deliver::Delivery;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
+use crate::upkeep::logging::LogWorker;
+use crate::upkeep::notify::Notifier;
+use crate::upkeep::replicate::ReplicationWorker;
+use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::website::Site;
 
@@ -100,6 +109,12 @@ pub enum AppError {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The certificate by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// A certificate from files and one by ACME.
+    #[error("--tls-cert and --acme-domain exclude each other")]
+    TwoCertificates,
     /// One of the two files of a certificate.
     #[error("--tls-cert and --tls-key stand together: a certificate and its key")]
     HalfCertificate,
@@ -145,7 +160,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
-        let certificate = certificate(&config)?;
+        let certificate = certificate(&config, &data, &clock)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -175,6 +190,7 @@ impl App {
         placer.refresh().await?;
         let pending = Arc::new(Pending::default());
         let keys = Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring)));
+        let quotas = Arc::new(Quotas::default());
         let writer = Writer {
             catalog: catalog.clone(),
             keyring: Arc::clone(&keyring),
@@ -184,6 +200,7 @@ impl App {
             session: Arc::clone(&session),
             clock: Arc::clone(&clock),
             pending: Arc::clone(&pending),
+            quotas: Arc::clone(&quotas),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
         let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
@@ -199,9 +216,13 @@ impl App {
             writer: writer.clone(),
             classes: classes.clone().into(),
         };
+        let changes = Changes::new(configs.clone(), Arc::clone(&clock), &config.region);
+        let log = Arc::<LogBook>::default();
         let service = s3::service(S3Parts {
             catalog: catalog.clone(),
             configs: configs.clone(),
+            changes: changes.clone(),
+            log: Arc::clone(&log),
             writer,
             reader,
             keyring: Arc::clone(&keyring),
@@ -210,7 +231,15 @@ impl App {
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
                 classes: classes.clone(),
+                webhooks: config.webhooks.keys().map(ToString::to_string).collect(),
+                archive_classes: config
+                    .archive_classes
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
+                day: config.lifecycle_day.0,
                 post_signature_v2: config.post_signature_v2,
+                rate_limit: config.rate_limit,
             },
         })?;
 
@@ -232,29 +261,32 @@ impl App {
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));
         let domain = config.website_domain.as_deref();
         let site = Site::new(service.clone(), catalog.clone(), configs.clone(), domain);
-        if let Some(listener) = website_listener {
-            let limits = Limits { door: "website", ..Limits::s3() };
-            serving.spawn(http::serve(listener, site, limits, doors.clone()));
-        }
         let secure = certificate.is_some();
-        match certificate {
-            Some((certificate, files)) => {
+        let tls = match certificate {
+            Some((certificate, Renewal::Files(files))) => {
                 let tls = certificate.acceptor()?;
                 tasks.spawn(certificate.follow(files, stop.clone()));
-                serving.spawn(http::serve_tls(
-                    s3_listener,
-                    tls,
-                    service,
-                    Limits::s3(),
-                    doors.clone(),
-                ));
+                Some(tls)
             }
-            None => {
-                serving.spawn(http::serve(s3_listener, service, Limits::s3(), doors.clone()));
+            Some((certificate, Renewal::Acme(worker))) => {
+                tasks.spawn(worker.run(stop.clone()));
+                Some(certificate.acceptor()?)
             }
+            None => None,
+        };
+        let limits = match config.max_connections {
+            Some(connections) => Limits::s3().with_connections(connections),
+            None => Limits::s3(),
+        };
+        if let Some(listener) = website_listener {
+            let limits = Limits { door: "website", ..limits.clone() };
+            serving.spawn(http::serve(listener, tls.clone(), site, limits, doors.clone()));
         }
+        serving.spawn(http::serve(s3_listener, tls, service, limits, doors.clone()));
         let parts = AdminParts {
             catalog: catalog.clone(),
+            configs: configs.clone(),
+            quotas: Arc::clone(&quotas),
             keyring: Arc::clone(&keyring),
             keys,
             nodes: Arc::clone(&nodes),
@@ -267,18 +299,46 @@ impl App {
             metrics: admin::metrics::install(),
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
+        let delivery = Delivery { writer: recoder.writer.clone(), changes: changes.clone() };
         let inventory = InventoryWorker {
             catalog: catalog.clone(),
-            writer: recoder.writer.clone(),
+            delivery: delivery.clone(),
             clock: Arc::clone(&clock),
             day: config.lifecycle_day.0,
         };
         tasks.spawn(inventory.run(stop.clone()));
+        let logs = LogWorker {
+            catalog: catalog.clone(),
+            configs: configs.clone(),
+            book: log,
+            delivery,
+            clock: Arc::clone(&clock),
+            region: config.region.clone(),
+            day: config.lifecycle_day.0,
+        };
+        tasks.spawn(logs.run(stop.clone()));
+        let notifier = Notifier::new(catalog.clone(), config.webhooks.clone(), Arc::clone(&clock));
+        tasks.spawn(notifier.run(stop.clone()));
+        let replication = ReplicationWorker {
+            catalog: catalog.clone(),
+            changes: changes.clone(),
+            recoder: recoder.clone(),
+            clock: Arc::clone(&clock),
+        };
+        tasks.spawn(replication.run(stop.clone()));
+        let usage = UsageWorker {
+            catalog: catalog.clone(),
+            configs: configs.clone(),
+            quotas,
+            interval: config.upkeep_interval.0,
+        };
+        tasks.spawn(usage.run(stop.clone()));
         let lifecycle = LifecycleWorker {
             catalog: catalog.clone(),
             configs: configs.clone(),
             clock: Arc::clone(&clock),
             day: config.lifecycle_day.0,
+            changes,
             recoder,
         };
         tasks.spawn(lifecycle.run(stop.clone()));
@@ -406,13 +466,28 @@ struct RootKeys {
     secret_key: Zeroizing<String>,
 }
 
+/// Where a certificate's successor comes from.
+enum Renewal {
+    Files(CertificateFiles),
+    Acme(Box<AcmeWorker>),
+}
+
 /// The certificate of the S3 door, if it is to have one.
-fn certificate(config: &Config) -> Result<Option<(Certificate, CertificateFiles)>, AppError> {
+fn certificate(
+    config: &Config,
+    data: &Path,
+    clock: &SharedClock,
+) -> Result<Option<(Certificate, Renewal)>, AppError> {
     match (&config.tls_cert, &config.tls_key) {
-        (None, None) => Ok(None),
+        (None, None) => {
+            let Some(settings) = config.acme() else { return Ok(None) };
+            let (worker, certificate) = AcmeWorker::open(settings, data, Arc::clone(clock))?;
+            Ok(Some((certificate, Renewal::Acme(Box::new(worker)))))
+        }
+        (Some(_), Some(_)) if !config.acme_domains.is_empty() => Err(AppError::TwoCertificates),
         (Some(cert), Some(key)) => {
             let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
-            Ok(Some((Certificate::new(&files)?, files)))
+            Ok(Some((Certificate::new(&files)?, Renewal::Files(files))))
         }
         (Some(_), None) | (None, Some(_)) => Err(AppError::HalfCertificate),
     }

@@ -1,14 +1,21 @@
 //! What an operator can set: `drystone.toml`, each field overridable by a flag and a `DRYSTONE_*` variable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
+
+use crate::acme::{AcmeSettings, TsigText};
+use crate::webhooks::{WebhookName, WebhookUrl};
+
+/// The directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// The gateway's configuration. Unknown fields are refused, so that a typing error is not taken for a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,10 +39,33 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// The names for which a certificate is obtained by ACME; none: by nobody.
+    pub acme_domains: Vec<String>,
+    /// The directory of the certificate authority.
+    pub acme_directory: String,
+    /// Where the authority writes to when something is wrong.
+    pub acme_email: Option<String>,
+    /// The roots (PEM) by which the authority itself is trusted; none: the system's.
+    pub acme_ca: Option<PathBuf>,
+    /// The program that sets and removes DNS records: `PROGRAM present|cleanup FQDN VALUE`.
+    pub acme_dns_exec: Option<PathBuf>,
+    /// The name server that takes updates (RFC 2136) of the domains' records.
+    pub acme_dns_server: Option<SocketAddr>,
+    /// The key that signs updates. It is never shown.
+    #[serde(skip_serializing)]
+    pub acme_tsig: Option<TsigText>,
+    /// How long after a record was set all name servers have it.
+    pub acme_dns_wait: Period,
+    /// Connections to the S3 door, and to the website door, at once; more wait.
+    pub max_connections: Option<NonZeroUsize>,
+    /// S3 requests a second for each access key, and for each address of what nobody signed; more are told to slow down. None: any.
+    pub rate_limit: Option<NonZeroU32>,
     /// How new buckets code their objects.
     pub geometry: GeometryName,
     /// Further storage classes by name, and how each codes its objects. `STANDARD` is there anyway and codes as the bucket does.
     pub storage_classes: BTreeMap<StorageClassName, GeometryName>,
+    /// Those among them whose objects must be restored before they can be read.
+    pub archive_classes: BTreeSet<StorageClassName>,
     /// How long a GET may run on after a delete; shards are freed after that.
     pub read_grace: Period,
     /// A node that is offline this long is declared lost.
@@ -48,10 +78,20 @@ pub struct Config {
     pub website_addr: Option<SocketAddr>,
     /// The domain whose subdomains are websites; any other host is a bucket's name itself.
     pub website_domain: Option<String>,
-    /// How long lifecycle rules and inventories take a day to be; shorter ones are for tests.
+    /// How long lifecycle rules, inventories and restoring take a day to be; shorter ones are for tests.
     pub lifecycle_day: Period,
+    /// Where events of buckets can be sent, by the names that their configurations use.
+    pub webhooks: BTreeMap<WebhookName, WebhookUrl>,
     /// The log file; none: `drystone.log` in the data folder.
     pub log: Option<PathBuf>,
+}
+
+impl Config {
+    /// A class that is said to be archived and is none of the storage classes.
+    #[must_use]
+    pub fn unknown_archive_class(&self) -> Option<&StorageClassName> {
+        self.archive_classes.iter().find(|name| !self.storage_classes.contains_key(*name))
+    }
 }
 
 impl Default for Config {
@@ -66,8 +106,19 @@ impl Default for Config {
             post_signature_v2: false,
             tls_cert: None,
             tls_key: None,
+            acme_domains: Vec::new(),
+            acme_directory: LETS_ENCRYPT.to_owned(),
+            acme_email: None,
+            acme_ca: None,
+            acme_dns_exec: None,
+            acme_dns_server: None,
+            acme_tsig: None,
+            acme_dns_wait: Period(Duration::from_secs(15)),
+            max_connections: None,
+            rate_limit: None,
             geometry: GeometryName::Local,
             storage_classes: BTreeMap::new(),
+            archive_classes: BTreeSet::new(),
             read_grace: Period(Duration::from_secs(6 * 3600)),
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),
             upkeep_interval: Period(Duration::from_secs(10)),
@@ -75,8 +126,25 @@ impl Default for Config {
             website_addr: None,
             website_domain: None,
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),
+            webhooks: BTreeMap::new(),
             log: None,
         }
+    }
+}
+
+impl Config {
+    /// What is said of certificates by ACME, if some are wanted.
+    pub(crate) fn acme(&self) -> Option<AcmeSettings> {
+        (!self.acme_domains.is_empty()).then(|| AcmeSettings {
+            domains: self.acme_domains.clone(),
+            directory: self.acme_directory.clone(),
+            email: self.acme_email.clone(),
+            ca: self.acme_ca.clone(),
+            dns_exec: self.acme_dns_exec.clone(),
+            dns_server: self.acme_dns_server,
+            tsig: self.acme_tsig.clone(),
+            dns_wait: self.acme_dns_wait.0,
+        })
     }
 }
 
@@ -211,6 +279,16 @@ mod tests {
         for bad in ["", "STANDARD", "glacier", "DEEP ARCHIVE", &"X".repeat(33)] {
             assert!(bad.parse::<StorageClassName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn webhooks_have_a_name_and_a_place() {
+        let config: Config =
+            toml::from_str("[webhooks]\norders = \"http://127.0.0.1:8000/in\"").expect("a webhook");
+        let named: Vec<_> =
+            config.webhooks.iter().map(|(name, url)| format!("{name} {url}")).collect();
+        assert_eq!(named, ["orders http://127.0.0.1:8000/in"]);
+        assert!(toml::from_str::<Config>("[webhooks]\norders = \"127.0.0.1\"").is_err());
     }
 
     #[test]

@@ -11,8 +11,10 @@
 //!
 //! [`upkeep`] keeps both promises while nodes come and go; [`nodes`] knows who is online; [`admin`] is the operator's door; only [`app`] knows everything.
 
+pub mod acme;
 pub mod admin;
 pub mod app;
+pub mod changes;
 pub mod compute;
 pub mod config;
 pub mod configs;
@@ -20,12 +22,16 @@ pub mod digest;
 pub mod get;
 pub mod http;
 pub mod keys;
+pub mod logbook;
 pub mod nodes;
 pub mod operator;
 pub mod put;
+pub mod quota;
 pub mod rules;
 pub mod s3;
 pub mod secrets;
 pub mod session;
+pub mod unpack;
 pub mod upkeep;
+pub mod webhooks;
 pub mod website;

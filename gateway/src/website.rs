@@ -19,6 +19,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use types::BucketName;
 
 use crate::configs::Configs;
+use crate::http::Peer;
 use crate::rules::website::{Elsewhere, Visit, Website};
 use crate::s3::{ResponseBody, Service};
 
@@ -203,7 +204,12 @@ impl Site {
 
 impl Visitor {
     fn visit(&self) -> Visit<'_> {
-        Visit { protocol: "http", host: &self.host, key: &self.key }
+        let encrypted = self.extensions.get::<Peer>().is_some_and(|peer| peer.tls);
+        Visit {
+            protocol: if encrypted { "https" } else { "http" },
+            host: &self.host,
+            key: &self.key,
+        }
     }
 
     /// The same visitor without conditions and ranges: they were about the page that is not there.

@@ -69,6 +69,8 @@ impl World {
             detail: Detail::default(),
             body: NewBody::Inline(inline),
             preconditions: Preconditions::default(),
+            replica: None,
+            sequel: metadata::Sequel::default(),
         };
         self.catalog.commit_object(self.session, &new).await.expect("committed");
     }

@@ -179,6 +179,7 @@ impl Catalog {
                 {
                     BUCKETS.delete(&tx, name);
                     BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
+                    self.forget_renames(&tx, bucket.id).await?;
                     self.forget_configs(&tx, bucket.id).await
                 }
                 _ => Err(CatalogError::NoSuchBucket(name.clone())),

@@ -4,7 +4,7 @@ use kv::{KeyPrefix, Tx};
 use seal::wrap::WrappedKey;
 use types::{
     AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, SessionId, StreamId,
-    Timestamp,
+    Timestamp, VersionId,
 };
 
 use crate::buckets::once_decided;
@@ -15,8 +15,8 @@ use crate::records::{
 };
 use crate::rows::{write_extents, write_stream};
 use crate::schema::{BUCKETS, DETAILS, INLINE, OBJECTS, WRAPS};
-use crate::versions::new_version;
-use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE};
+use crate::versions::{new_version, put_replica, replica_time};
+use crate::{Catalog, CatalogError, EXTENTS_PER_PAGE, Sequel};
 
 /// A new version of a key, ready to be made visible.
 #[derive(Clone, Debug)]
@@ -43,6 +43,10 @@ pub struct NewObject {
     pub body: NewBody,
     /// What must hold for the commit to happen.
     pub preconditions: Preconditions,
+    /// The version of another bucket that this one replicates, with its id and its place in time; `None` makes a new version.
+    pub replica: Option<VersionId>,
+    /// What it leaves to do.
+    pub sequel: Sequel<Entry>,
 }
 
 /// The bytes of a new version.
@@ -95,8 +99,10 @@ pub struct Preconditions {
     pub size: Option<u64>,
     /// `x-amz-if-match-last-modified-time` (DELETE), compared by the second.
     pub modified: Option<Timestamp>,
-    /// The very version that was seen before (upkeep, which looks first and acts later).
+    /// The very version that was seen before (upkeep, which looks first and acts later). An append keeps it and changes the time.
     pub manifest: Option<ManifestId>,
+    /// The object's size; no object has none (an append).
+    pub offset: Option<u64>,
 }
 
 /// The value of an `If-Match` or `If-None-Match` header.
@@ -126,10 +132,16 @@ impl Preconditions {
     /// Whether a write may replace `present`. A delete marker counts as nothing.
     ///
     /// # Errors
-    /// [`CatalogError::NoSuchKey`] if a condition needs an object and there is none, [`CatalogError::PreconditionFailed`] otherwise.
+    /// [`CatalogError::WriteOffset`] if that is asked for and differs; [`CatalogError::NoSuchKey`] if a condition needs an object and
+    /// there is none, [`CatalogError::PreconditionFailed`] otherwise.
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>)
     pub fn check(&self, present: Option<&Entry>) -> Result<(), CatalogError> {
-        self.check_delete(present.filter(|entry| !entry.is_delete_marker()))
+        let present = present.filter(|entry| !entry.is_delete_marker());
+        let size = present.map_or(0, |entry| entry.size);
+        if self.offset.is_some_and(|offset| offset != size) {
+            return Err(CatalogError::WriteOffset { size });
+        }
+        self.check_delete(present)
     }
 
     /// Whether a deletion may go on. A delete marker is something here: it has no entity tag, and no bytes.
@@ -202,7 +214,15 @@ impl Catalog {
         let at = (new.bucket.1, new.key.clone());
         let present = OBJECTS.get_for_update(tx, &at).await?;
         new.preconditions.check(present.as_ref())?;
-        let modified = self.after(present.as_ref());
+        let (version, modified) = match new.replica {
+            Some(version) => {
+                (version, replica_time(tx, &bucket, &at, version, present.as_ref()).await?)
+            }
+            None => {
+                let modified = self.after(present.as_ref());
+                (new_version(&bucket, modified), modified)
+            }
+        };
         let detail = self.locked_by_default(&bucket, new.detail.clone())?;
         let body = match &new.body {
             NewBody::Inline(inline) => {
@@ -218,7 +238,7 @@ impl Catalog {
         };
         DETAILS.put(tx, &new.manifest, &detail);
         let entry = Entry {
-            version: new_version(&bucket, modified),
+            version,
             manifest: new.manifest,
             modified,
             size: new.size,
@@ -229,6 +249,11 @@ impl Catalog {
             checksum: listed_checksum(&detail),
             body,
         };
+        new.sequel.write(tx, &entry);
+        if new.replica.is_some() {
+            put_replica(tx, &at, present, &entry);
+            return Ok((entry, None));
+        }
         let replaced = self.supersede(tx, &bucket, &at, present).await?;
         OBJECTS.put(tx, &at, &entry);
         Ok((entry, replaced))

@@ -9,14 +9,14 @@
 //! Object lock is looked at in the same transaction: a version it protects does not go.
 
 use kv::Tx;
-use types::{BucketId, BucketName, ManifestId, ObjectKey, VersionId};
+use types::{BucketId, BucketName, ManifestId, ObjectKey, Timestamp, VersionId};
 
 use crate::buckets::once_decided;
 use crate::commit::check_bucket;
 use crate::records::{Body, Bucket, Entry, Etag, Versioning};
 use crate::schema::{DETAILS, OBJECTS};
-use crate::versions::{ObjectAt, new_version, pick};
-use crate::{Catalog, CatalogError, Preconditions};
+use crate::versions::{ObjectAt, new_version, pick, put_replica, replica_time};
+use crate::{Catalog, CatalogError, Preconditions, Sequel};
 
 /// One deletion.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Delete {
     pub preconditions: Preconditions,
     /// Whether a governance retention is to be ignored, which the caller must be allowed to.
     pub bypass: bool,
+    /// What it leaves to do.
+    pub sequel: Sequel<Deleted>,
 }
 
 /// What a deletion did. Nothing at all, if there was nothing to delete.
@@ -49,7 +51,13 @@ impl Delete {
     /// Deletes a key, whatever it is now.
     #[must_use]
     pub fn of(key: ObjectKey) -> Self {
-        Self { key, version: None, preconditions: Preconditions::default(), bypass: false }
+        Self {
+            key,
+            version: None,
+            preconditions: Preconditions::default(),
+            bypass: false,
+            sequel: Sequel::default(),
+        }
     }
 }
 
@@ -85,7 +93,12 @@ impl Catalog {
                 for delete in deletes {
                     match self.delete(&tx, &row, delete).await {
                         Err(refused) if !is_refusal(&refused) => return Err(refused),
-                        result => results.push(result),
+                        result => {
+                            if let Ok(deleted) = &result {
+                                delete.sequel.write(&tx, deleted);
+                            }
+                            results.push(result);
+                        }
                     }
                 }
                 Ok(results)
@@ -96,6 +109,30 @@ impl Catalog {
             self.forget_wraps(deleted.gone.as_ref()).await;
         }
         Ok(results)
+    }
+
+    /// Makes the delete marker of another bucket's key one of this bucket's, with its id and its place in time.
+    ///
+    /// # Errors
+    /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketBusy`]; [`CatalogError::PreconditionFailed`] if it is there already, its place is
+    /// taken, or the bucket does not keep versions.
+    pub async fn replicate_marker(
+        &self,
+        bucket: &(BucketName, BucketId),
+        key: &ObjectKey,
+        version: VersionId,
+    ) -> Result<(), CatalogError> {
+        let at = &(bucket.1, key.clone());
+        once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                let row = check_bucket(&tx, bucket).await?;
+                let present = OBJECTS.get_for_update(&tx, at).await?;
+                let time = replica_time(&tx, &row, at, version, present.as_ref()).await?;
+                put_replica(&tx, at, present, &marker(&row, version, time));
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// One deletion. Writes nothing if it is refused.
@@ -155,18 +192,7 @@ impl Catalog {
             return Ok(Deleted { gone: present, ..Deleted::default() });
         }
         let modified = self.after(present.as_ref());
-        let marker = Entry {
-            version: new_version(bucket, modified),
-            manifest: ManifestId::random(),
-            modified,
-            size: 0,
-            etag: Etag { md5: [0; 16], parts: 0 },
-            geometry: bucket.geometry,
-            class: None,
-            owner: None,
-            checksum: None,
-            body: Body::DeleteMarker,
-        };
+        let marker = marker(bucket, new_version(bucket, modified), modified);
         let gone = self.supersede(tx, bucket, at, present).await?;
         OBJECTS.put(tx, at, &marker);
         Ok(Deleted { version: Some(marker.version), marker: true, gone })
@@ -188,6 +214,21 @@ impl Catalog {
             return Err(CatalogError::Locked);
         }
         Ok(())
+    }
+}
+
+fn marker(bucket: &Bucket, version: VersionId, modified: Timestamp) -> Entry {
+    Entry {
+        version,
+        manifest: ManifestId::random(),
+        modified,
+        size: 0,
+        etag: Etag { md5: [0; 16], parts: 0 },
+        geometry: bucket.geometry,
+        class: None,
+        owner: None,
+        checksum: None,
+        body: Body::DeleteMarker,
     }
 }
 

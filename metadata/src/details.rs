@@ -8,7 +8,16 @@ use crate::commit::check_bucket;
 use crate::records::{Bucket, Detail, Entry, LockMode, Retention};
 use crate::schema::{DETAILS, OBJECTS};
 use crate::versions::pick;
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, Sequel};
+
+/// A version whose detail was changed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Its row.
+    pub entry: Entry,
+    /// Its detail as it is now.
+    pub detail: Detail,
+}
 
 impl Catalog {
     /// Changes the detail of a version (of the current one without an id), in place. `change` may run several times; the version's row.
@@ -25,13 +34,28 @@ impl Catalog {
         version: Option<VersionId>,
         change: impl Fn(&Entry, &mut Detail) -> Result<(), CatalogError> + Send + Sync,
     ) -> Result<Entry, CatalogError> {
+        self.change_detail_then(bucket, key, version, change, &Sequel::default()).await
+    }
+
+    /// As [`Self::change_detail`], and queues what that leaves to do.
+    ///
+    /// # Errors
+    /// As [`Self::change_detail`].
+    pub async fn change_detail_then(
+        &self,
+        bucket: &(BucketName, BucketId),
+        key: &ObjectKey,
+        version: Option<VersionId>,
+        change: impl Fn(&Entry, &mut Detail) -> Result<(), CatalogError> + Send + Sync,
+        sequel: &Sequel<Changed>,
+    ) -> Result<Entry, CatalogError> {
         let change = |_: &Bucket, entry: &Entry, detail: &mut Detail| {
             let lock = detail.lock;
             change(entry, detail)?;
             detail.lock = lock;
             Ok(())
         };
-        self.rewrite_detail(bucket, key, version, change).await
+        self.rewrite_detail(bucket, key, version, change, sequel).await
     }
 
     /// Sets or, with `None`, lifts the retention of a version.
@@ -58,7 +82,7 @@ impl Catalog {
             detail.lock.retention = retention;
             Ok(())
         };
-        self.rewrite_detail(bucket, key, version, change).await
+        self.rewrite_detail(bucket, key, version, change, &Sequel::default()).await
     }
 
     /// Sets or lifts the legal hold of a version.
@@ -79,7 +103,7 @@ impl Catalog {
             detail.lock.legal_hold = Some(hold);
             Ok(())
         };
-        self.rewrite_detail(bucket, key, version, change).await
+        self.rewrite_detail(bucket, key, version, change, &Sequel::default()).await
     }
 
     async fn rewrite_detail(
@@ -88,6 +112,7 @@ impl Catalog {
         key: &ObjectKey,
         version: Option<VersionId>,
         change: impl Fn(&Bucket, &Entry, &mut Detail) -> Result<(), CatalogError> + Send + Sync,
+        sequel: &Sequel<Changed>,
     ) -> Result<Entry, CatalogError> {
         let change = &change;
         once_decided(|| {
@@ -98,7 +123,9 @@ impl Catalog {
                 let mut detail = detail.ok_or_else(|| entry.without_detail())?;
                 change(&row, &entry, &mut detail)?;
                 DETAILS.put(&tx, &entry.manifest, &detail);
-                Ok(entry)
+                let changed = Changed { entry, detail };
+                sequel.write(&tx, &changed);
+                Ok(changed.entry)
             })
         })
         .await

@@ -43,6 +43,21 @@ pub enum CatalogError {
     /// A lock was asked for in a bucket that has no object lock.
     #[error("the bucket has no object lock")]
     NotLockable,
+    /// The bucket keeps versions, or did, and this cannot be done there.
+    #[error("the bucket keeps versions")]
+    Versioned,
+    /// An append does not begin where the object ends.
+    #[error("the object has {size} bytes, and the append begins elsewhere")]
+    WriteOffset {
+        /// Bytes of the object.
+        size: u64,
+    },
+    /// The object has as many parts as it can have.
+    #[error("the object has too many parts to append to")]
+    TooManyParts,
+    /// The token of a request was used for another one before.
+    #[error("the token stands for another request")]
+    OtherRequest,
     /// No such multipart upload.
     #[error("no such upload")]
     NoSuchUpload,

@@ -13,7 +13,7 @@ use crate::records::{
 };
 use crate::schema::{
     BUCKET_CONFIGS, BUCKETS, BUCKETS_OF, CHECKS, DEGRADED, DETAILS, EXTENTS, GROUPS,
-    GROUPS_OF_NODE, INLINE, NULLS, OBJECTS, PARTS, REFERENCES, RELEASES, SEGMENTS,
+    GROUPS_OF_NODE, INLINE, NULLS, OBJECTS, PARTS, REFERENCES, RELEASES, RENAMES, SEGMENTS,
     SEGMENTS_OF_GROUP, SESSIONS, STREAMS, UNFINISHED, UPLOADS, VERSIONS, WRAPS,
 };
 use crate::walk::Walk;
@@ -127,6 +127,10 @@ impl Check {
         for (bucket, kind, name) in keys(&self.snap, &BUCKET_CONFIGS).await? {
             let known = self.buckets.contains(&bucket);
             self.expect(known, 9, || format!("{kind:?} {name} of {bucket} has no bucket"));
+        }
+        for (bucket, _) in keys(&self.snap, &RENAMES).await? {
+            let known = self.buckets.contains(&bucket);
+            self.expect(known, 9, || format!("a renaming in {bucket} has no bucket"));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod accounts;
+pub mod append;
 pub mod buckets;
 pub mod commit;
 pub mod configs;
@@ -27,8 +28,10 @@ pub mod listing;
 pub mod locate;
 pub mod migrate;
 pub mod nodes;
+pub mod queue;
 pub mod recode;
 pub mod records;
+pub mod rename;
 mod rows;
 pub mod schema;
 pub mod sessions;
@@ -46,15 +49,19 @@ use serde::de::DeserializeOwned;
 use types::Timestamp;
 use types::clock::SharedClock;
 
+pub use append::Append;
 pub use buckets::NewBucket;
 pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
 pub use delete::{Delete, Deleted};
+pub use details::Changed;
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
+pub use queue::{Sequel, Task};
 pub use records::{
     Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,
 };
+pub use rename::Rename;
 
 /// Extents in one page of a manifest at most, so that a row stays well below the engine's value limit.
 pub const EXTENTS_PER_PAGE: usize = 500;

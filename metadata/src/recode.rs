@@ -116,7 +116,11 @@ async fn still_there(
     let at = (bucket, seen.key.clone());
     let present = OBJECTS.get_for_update(tx, &at).await?;
     let picked = pick(tx, &at, seen.entry.version, present).await?;
-    let picked = picked.filter(|picked| picked.entry.manifest == seen.entry.manifest);
+    // An append keeps the manifest and changes the time.
+    let same = |entry: &Entry| {
+        entry.manifest == seen.entry.manifest && entry.modified == seen.entry.modified
+    };
+    let picked = picked.filter(|picked| same(&picked.entry));
     Ok(picked.map(|picked| (picked.entry, picked.current)))
 }
 

@@ -14,6 +14,7 @@ use crate::records::{
     AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
     PlacementGroup, SegmentRow, Session, StreamRow, Upload,
 };
+use crate::rename::Renamed;
 
 /// Wrapped data keys live apart, so that their deletions can be compacted away early: a deleted object's key is then gone from disk too.
 pub const WRAP_FAMILY: Family = Family("wraps");
@@ -44,6 +45,9 @@ pub(crate) const BUCKETS_OF: Table<(AccountId, BucketName), ()> = Table::new(MAI
 pub(crate) const BUCKET_CONFIGS: Table<(BucketId, ConfigKind, String), Vec<u8>> =
     Table::new(MAIN, "bucket-config/1");
 
+/// Work that changes leave to workers, by queue and in order of time.
+pub(crate) const QUEUES: Table<(String, Timestamp, [u8; 8]), Vec<u8>> = Table::new(MAIN, "queue/1");
+
 /// The current version of each key; order of keys = S3 list order.
 pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/2");
 /// Every other version of each key, the newest first; the time is the entry's.
@@ -52,6 +56,8 @@ pub(crate) const VERSIONS: Table<(BucketId, ObjectKey, Inverted), Entry> =
 /// The time of a key's version `null`, where that is not the current one.
 pub(crate) const NULLS: Table<(BucketId, ObjectKey), Timestamp> =
     Table::new(MAIN, "null-version/1");
+/// Renamings by the token of their request, so that one that is sent again is not done again.
+pub(crate) const RENAMES: Table<(BucketId, String), Renamed> = Table::new(MAIN, "rename/1");
 pub(crate) const DETAILS: Table<ManifestId, Detail> = Table::new(MAIN, "detail/2");
 /// Ciphertext of small objects.
 pub(crate) const INLINE: Table<ManifestId, Inline> = Table::new(MAIN, "inline/1");

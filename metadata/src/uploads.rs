@@ -9,12 +9,13 @@ use crate::buckets::once_decided;
 use crate::commit::{check_bucket, listed_checksum};
 use crate::garbage::Release;
 use crate::records::{
-    Body, Bucket, Checksum, Detail, Entry, Etag, Extent, Part, StreamState, Upload,
+    Body, Bucket, Checksum, Detail, Entry, Etag, Extent, Part, ReplicationStatus, StreamState,
+    Upload,
 };
 use crate::rows::{check_inside, check_whole, count, paged, refer, write_stream};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
 use crate::versions::new_version;
-use crate::{Catalog, CatalogError, Preconditions, StreamCommit};
+use crate::{Catalog, CatalogError, Preconditions, Sequel, StreamCommit};
 
 /// An upload's place: bucket, key and id.
 pub type UploadAt = (BucketId, ObjectKey, ManifestId);
@@ -30,6 +31,10 @@ pub struct Completion {
     pub checksums: Vec<Checksum>,
     /// What must hold of the present object.
     pub preconditions: Preconditions,
+    /// How far the object's replication is.
+    pub replication: Option<ReplicationStatus>,
+    /// What it leaves to do.
+    pub sequel: Sequel<Entry>,
 }
 
 impl Catalog {
@@ -164,7 +169,11 @@ impl Catalog {
         for (number, page) in (0..).zip(&pages) {
             EXTENTS.put(tx, &(at.2, number), &page.to_vec());
         }
-        let detail = Detail { checksums: completion.checksums.clone(), ..upload.detail };
+        let detail = Detail {
+            checksums: completion.checksums.clone(),
+            replication: completion.replication,
+            ..upload.detail
+        };
         let detail = self.locked_by_default(bucket, detail)?;
         let modified = self.after(present.as_ref());
         let entry = Entry {
@@ -179,6 +188,7 @@ impl Catalog {
             checksum: listed_checksum(&detail),
             body: Body::Extents { pages: count(&pages) },
         };
+        completion.sequel.write(tx, &entry);
         let replaced = self.supersede(tx, bucket, &object, present).await?;
         DETAILS.put(tx, &at.2, &detail);
         OBJECTS.put(tx, &object, &entry);

@@ -129,6 +129,41 @@ impl Catalog {
     }
 }
 
+/// The time of a replica, if there is room for it among the versions of its key.
+///
+/// # Errors
+/// [`CatalogError::PreconditionFailed`] if it is there already, its place is taken, or the bucket does not keep versions.
+pub(crate) async fn replica_time(
+    tx: &Tx,
+    bucket: &Bucket,
+    at: &ObjectAt,
+    version: VersionId,
+    present: Option<&Entry>,
+) -> Result<Timestamp, CatalogError> {
+    let time = version.time().ok_or(CatalogError::PreconditionFailed)?;
+    let taken = present.is_some_and(|present| present.modified == time)
+        || VERSIONS.get_for_update(tx, &row(at, time)).await?.is_some();
+    if taken || bucket.versioning != Versioning::Enabled {
+        return Err(CatalogError::PreconditionFailed);
+    }
+    Ok(time)
+}
+
+/// Puts a replica where it belongs in time: it may be older than the current version.
+pub(crate) fn put_replica(tx: &Tx, at: &ObjectAt, present: Option<Entry>, replica: &Entry) {
+    match present {
+        Some(present) if present.modified > replica.modified => {
+            VERSIONS.put(tx, &row(at, replica.modified), replica);
+        }
+        present => {
+            if let Some(present) = &present {
+                set_aside(tx, at, present);
+            }
+            OBJECTS.put(tx, at, replica);
+        }
+    }
+}
+
 /// Keeps what was the current version as an older one.
 fn set_aside(tx: &Tx, at: &ObjectAt, entry: &Entry) {
     VERSIONS.put(tx, &row(at, entry.modified), entry);

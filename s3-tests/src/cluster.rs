@@ -58,7 +58,8 @@ impl Cluster {
         for (flag, port) in ["--s3-addr", "--admin-addr", "--node-addr"].into_iter().zip(&ports) {
             args.extend([flag.to_owned(), port.address().to_string()]);
         }
-        let gateway = Process::new("gateway", &binary("drystone"), args, keys(), &logs);
+        let env = [keys(), options.env.clone()].concat();
+        let gateway = Process::new("gateway", &binary("drystone"), args, env, &logs);
         Self { gateway, nodes: Vec::new(), options, ports, dir }
     }
 

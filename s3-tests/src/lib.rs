@@ -2,19 +2,23 @@
 //!
 //! The tests are one binary, `tests/it`, with a module per feature group. What they share is here: [`cluster`] starts and
 //! mistreats real processes, [`client`] is an S3 client that shows every byte it sends, [`bytes`] makes content that needs no
-//! memory to be checked, [`sizes`] names the lengths at which storage systems break, [`hostile`] is a node that lies.
+//! memory to be checked, [`sizes`] names the lengths at which storage systems break, [`hook`] is a webhook that listens, [`hostile`] is a node
+//! that lies, [`acme_server`] a certificate authority with its name server.
 //!
 //! This crate must not link the gateway or the storage node: what they keep in memory proves nothing.
 
+pub mod acme_server;
 pub mod bytes;
 pub mod checksum;
 pub mod client;
 pub mod cluster;
+pub mod hook;
 pub mod hostile;
 pub mod port;
 pub mod process;
 pub mod sigv4;
 pub mod sizes;
+pub mod tls;
 pub mod tools;
 pub mod xml;
 

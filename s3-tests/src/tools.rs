@@ -133,6 +133,21 @@ pub fn python() -> PathBuf {
     std::env::var_os("DRYSTONE_PYTHON").map_or_else(|| python_dir().join("python3"), PathBuf::from)
 }
 
+/// A script beside the tests, as an argument.
+#[must_use]
+pub fn script(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name).display().to_string()
+}
+
+/// The browser, in whichever form it is installed.
+#[must_use]
+pub fn browser() -> &'static str {
+    const NAMES: [&str; 2] = ["chromium-headless-shell", "chromium"];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = |name: &&&str| std::env::split_paths(&path).any(|dir| dir.join(name).exists());
+    NAMES.iter().find(there).unwrap_or(&NAMES[0])
+}
+
 /// The AWS CLI, beside the interpreter if it is there.
 #[must_use]
 pub fn aws() -> PathBuf {

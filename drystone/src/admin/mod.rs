@@ -1,6 +1,7 @@
 //! `drystone admin …`: one command, one request.
 
 mod account;
+mod bucket;
 mod durability;
 mod key;
 mod kms;
@@ -41,6 +42,9 @@ enum Command {
     /// Named keys that objects may be encrypted under (SSE-KMS).
     #[command(subcommand)]
     Kms(kms::Kms),
+    /// One customer's bucket: what it may hold.
+    #[command(subcommand)]
+    Bucket(bucket::Bucket),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -61,6 +65,7 @@ impl Admin {
             Command::Account(account) => account.run(&client, output).await,
             Command::Key(key) => key.run(&client, output).await,
             Command::Kms(kms) => kms.run(&client, output).await,
+            Command::Bucket(bucket) => bucket.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,

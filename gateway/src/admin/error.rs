@@ -100,6 +100,10 @@ fn catalog(error: &CatalogError) -> (StatusCode, &'static str) {
         | CatalogError::DeleteMarker { .. }
         | CatalogError::Locked
         | CatalogError::NotLockable
+        | CatalogError::Versioned
+        | CatalogError::WriteOffset { .. }
+        | CatalogError::TooManyParts
+        | CatalogError::OtherRequest
         | CatalogError::TooLarge { .. }
         | CatalogError::NoSuchUpload
         | CatalogError::InvalidPart(_)

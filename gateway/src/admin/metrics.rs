@@ -58,6 +58,11 @@ fn describe() {
         "drystone_nodes_needed",
         "Nodes that must be online for a write to be acknowledged."
     );
+    describe_gauge!(
+        "drystone_certificate_expires",
+        Unit::Seconds,
+        "When the certificate obtained by ACME ends, in seconds since 1970."
+    );
     describe_gauge!("drystone_uptime_seconds", Unit::Seconds, "Since the gateway started.");
     describe_counter!("drystone_node_misbehaved_total", "Breaches of the protocol by node.");
 }

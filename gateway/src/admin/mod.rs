@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! watchers ─▶ health                                     unsigned, reveals nothing of anybody
-//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · nodes · invites · durability · backup · fsck
+//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · nodes · invites · durability · backup · fsck
 //! ```
 //!
 //! Only [`auth`] can make an `Operator`, and every handler behind it demands one: a route that was mounted in front of the check
@@ -11,6 +11,7 @@
 mod accounts;
 mod auth;
 pub mod backup;
+mod buckets;
 mod durability;
 mod error;
 mod health;
@@ -38,9 +39,11 @@ use types::clock::SharedClock;
 
 pub use error::ApiError;
 
+use crate::configs::Configs;
 use crate::http::{Limits, serve as serve_http};
 use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
+use crate::quota::Quotas;
 
 /// The SigV4 service that admin requests are signed for.
 pub const SERVICE: &str = "drystone";
@@ -56,6 +59,10 @@ pub trait Invites: Send + Sync + 'static {
 pub struct AdminParts {
     /// Accounts, nodes, groups, garbage.
     pub catalog: Catalog,
+    /// Bucket configurations.
+    pub configs: Configs,
+    /// What buckets may hold.
+    pub quotas: Arc<Quotas>,
     /// Seals the secrets of access keys.
     pub keyring: Arc<Keyring>,
     /// The named keys of SSE-KMS.
@@ -82,7 +89,7 @@ pub struct AdminParts {
 pub async fn serve(listener: TcpListener, parts: AdminParts, shutdown: CancellationToken) {
     let upkeep = metrics::upkeep(parts.metrics.clone());
     tokio::select! {
-        () = serve_http(listener, router(parts), Limits::admin(), shutdown) => {}
+        () = serve_http(listener, None, router(parts), Limits::admin(), shutdown) => {}
         () = upkeep => {}
     }
 }
@@ -95,6 +102,10 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{id}", get(keys::show).delete(keys::delete))
         .route("/admin/v1/keys/{id}/{change}", post(keys::change))
+        .route(
+            "/admin/v1/buckets/{name}/quota",
+            get(buckets::show).post(buckets::set).delete(buckets::lift),
+        )
         .route("/admin/v1/kms", get(kms::list).post(kms::create))
         .route("/admin/v1/kms/{name}/{change}", post(kms::change))
         .route("/admin/v1/nodes", get(nodes::list))

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::sigv4::{Credentials, sign};
 use super::*;
+use crate::configs::Configs;
 use crate::secrets;
 
 const NOW: Timestamp = Timestamp(1_763_800_000_000);
@@ -52,6 +53,8 @@ impl Api {
         let keyring = Arc::new(Keyring::generate());
         let parts = AdminParts {
             keys: Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring))),
+            configs: Configs::new(catalog.clone()),
+            quotas: Arc::default(),
             catalog,
             keyring,
             nodes: Arc::new(Nodes::default()),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{Method, StatusCode, Uri};
 use tokio::time::Instant;
 
+use super::on_end::{Ended, OnEnd};
 use super::request_id::RequestId;
 
 /// Query parameters whose values let their reader sign or act as the client.
@@ -28,11 +29,16 @@ pub(crate) struct Record {
     pub(crate) sent: u64,
     /// Whether the answer's body was handed over to its end.
     pub(crate) whole: bool,
+    /// Whom the service wants told, and the answer's long id for them.
+    pub(crate) on_end: Option<(OnEnd, String)>,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         self.count();
+        if let Some((on_end, long_id)) = &self.on_end {
+            on_end.tell(Ended { sent: self.sent, took: self.began.elapsed(), long_id });
+        }
         // 499 is what proxies call a client that left before it was answered.
         let status = self.status.map_or(499, |status| status.as_u16());
         let (received, sent) = (self.received.load(Ordering::Relaxed), self.sent);
@@ -82,7 +88,7 @@ impl Record {
 }
 
 /// A request's path and query without what must not be in a log.
-struct Redacted<'a>(&'a Uri);
+pub(crate) struct Redacted<'a>(pub(crate) &'a Uri);
 
 impl fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 use super::access_log::Record;
 use super::body::RequestBody;
 use super::limits::{ErrorStyle, Limits};
+use super::on_end::OnEnd;
 use super::peer::Peer;
 use super::request_id::{DoorId, RequestId};
 
@@ -64,6 +65,7 @@ where
             status: None,
             sent: 0,
             whole: false,
+            on_end: None,
         };
         let mut request = RequestBody::of(request, self.limits.body_silence, received);
         request.extensions_mut().insert(id);
@@ -106,7 +108,8 @@ impl<S> Exchange<S> {
             }
         };
         record.status = Some(response.status());
-        record.id.mark(response.headers_mut(), self.door);
+        let long_id = record.id.mark(response.headers_mut(), self.door);
+        record.on_end = response.extensions_mut().remove::<OnEnd>().map(|told| (told, long_id));
         response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("Drystone"));
         if head {
             without_body(&mut response);

@@ -1,5 +1,6 @@
 //! What one door lets in: each limit by name, with what happens at it.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use types::KIB;
@@ -85,6 +86,13 @@ impl Limits {
             write_stall: WRITE_STALL,
             drain: DRAIN,
         }
+    }
+
+    /// The same for so many connections at once.
+    #[must_use]
+    pub fn with_connections(self, connections: NonZeroUsize) -> Self {
+        let connections = connections.get();
+        Self { connections, requests: self.requests.min(connections), ..self }
     }
 
     /// Of the admin door.

@@ -94,40 +94,10 @@ pub fn bind(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, BindErr
 
 /// Serves every connection until `shutdown`, then lets requests in flight finish for [`Limits::drain`] and cuts the rest.
 ///
+/// With `tls` every connection is encrypted: who does not agree on how within [`Limits::handshake`] is turned away.
+///
 /// Nothing a client does ends it, nor does a lack of file descriptors: it waits for some.
 pub async fn serve<S, B>(
-    listener: TcpListener,
-    service: S,
-    limits: Limits,
-    shutdown: CancellationToken,
-) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: fmt::Display + Send,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    serve_all(listener, None, service, limits, shutdown).await;
-}
-
-/// As [`serve`], over TLS: who does not agree on its encryption within [`Limits::handshake`] is turned away.
-pub async fn serve_tls<S, B>(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    service: S,
-    limits: Limits,
-    shutdown: CancellationToken,
-) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: fmt::Display + Send,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    serve_all(listener, Some(tls), service, limits, shutdown).await;
-}
-
-async fn serve_all<S, B>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     service: S,

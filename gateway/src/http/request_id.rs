@@ -23,13 +23,15 @@ impl RequestId {
         Self(random_bytes())
     }
 
-    /// Puts both headers on an answer, in place of any that are there.
-    pub(crate) fn mark(self, headers: &mut HeaderMap, door: DoorId) {
+    /// Puts both headers on an answer, in place of any that are there; the longer id.
+    pub(crate) fn mark(self, headers: &mut HeaderMap, door: DoorId) -> String {
         headers.insert(REQUEST_ID, ascii(self.to_string()));
         let mut long = [0; 32];
         long[..24].copy_from_slice(&door.0);
         long[24..].copy_from_slice(&self.0);
-        headers.insert(ID_2, ascii(STANDARD.encode(long)));
+        let long = STANDARD.encode(long);
+        headers.insert(ID_2, ascii(long.clone()));
+        long
     }
 }
 

@@ -34,7 +34,7 @@ fn door(limits: Limits) -> Door {
     let (tell, wait) = (Arc::clone(&working), Arc::clone(&go_on));
     let service = service_fn(move |request| answer(request, Arc::clone(&tell), Arc::clone(&wait)));
     let shutdown = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, service, limits, shutdown.clone()));
+    let served = tokio::spawn(serve(listener, None, service, limits, shutdown.clone()));
     Door { addr, shutdown, working, go_on, served }
 }
 
@@ -137,6 +137,8 @@ async fn a_connection_too_many_waits_for_its_turn() {
     let first = tokio::spawn(async move { get(addr, "/wait").await });
     door.working.notified().await;
     let second = tokio::spawn(async move { get(addr, "/").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!second.is_finished(), "there is no place for it yet");
     door.go_on.notify_one();
     assert!(first.await.expect("no panic").ends_with("waited"));
     assert!(second.await.expect("no panic").starts_with("HTTP/1.1 200"));

@@ -1,5 +1,6 @@
 //! TLS at the door: a certificate that can be replaced while connections run.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the files are looked at. A renewed certificate serves new connections this much later.
 const LOOK: Duration = Duration::from_secs(2);
+/// What a connection that wants proof of a name's control says it speaks (RFC 8737).
+const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,14 @@ pub enum CertificateError {
         /// Why.
         source: rustls::Error,
     },
+    /// A text does not hold a certificate and its key.
+    #[error("no {what} in PEM form: {source}")]
+    Text {
+        /// What it should hold.
+        what: &'static str,
+        /// Why it does not.
+        source: pem::Error,
+    },
     /// TLS itself.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -60,7 +71,11 @@ pub enum CertificateError {
 #[derive(Clone)]
 pub struct Certificate(Arc<Shown>);
 
-struct Shown(RwLock<Arc<CertifiedKey>>);
+struct Shown {
+    certificate: RwLock<Arc<CertifiedKey>>,
+    /// Shown instead to who asks for proof of control, by name.
+    proofs: RwLock<HashMap<String, Arc<CertifiedKey>>>,
+}
 
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,8 +84,12 @@ impl fmt::Debug for Shown {
 }
 
 impl ResolvesServerCert for Shown {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if hello.alpn().is_some_and(|mut spoken| spoken.any(|protocol| protocol == ACME_TLS)) {
+            let name = hello.server_name()?.to_ascii_lowercase();
+            return self.proofs.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        }
+        Some(Arc::clone(&self.certificate.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -80,7 +99,50 @@ impl Certificate {
     /// # Errors
     /// [`CertificateError::Pem`], [`CertificateError::Mismatch`].
     pub fn new(files: &Files) -> Result<Self, CertificateError> {
-        Ok(Self(Arc::new(Shown(RwLock::new(files.read()?)))))
+        Ok(Self::showing(files.read()?))
+    }
+
+    /// From one text in PEM form that holds the chain, the server's own certificate first, and its private key.
+    ///
+    /// # Errors
+    /// [`CertificateError::Text`], [`CertificateError::Tls`].
+    pub fn from_pem(text: &[u8]) -> Result<Self, CertificateError> {
+        Ok(Self::showing(certified(text)?))
+    }
+
+    fn showing(certificate: Arc<CertifiedKey>) -> Self {
+        let certificate = RwLock::new(certificate);
+        Self(Arc::new(Shown { certificate, proofs: RwLock::default() }))
+    }
+
+    /// Shows another certificate from now on, given as for [`Self::from_pem`].
+    ///
+    /// # Errors
+    /// As there; the old one stays in use then.
+    pub fn replace(&self, text: &[u8]) -> Result<(), CertificateError> {
+        self.put(certified(text)?);
+        Ok(())
+    }
+
+    fn put(&self, certificate: Arc<CertifiedKey>) {
+        *self.0.certificate.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+    }
+
+    /// Shows a certificate, given as for [`Self::from_pem`], to who asks for proof that this server controls `name`, until [`Self::unprove`].
+    ///
+    /// # Errors
+    /// As for [`Self::from_pem`].
+    pub fn prove(&self, name: &str, text: &[u8]) -> Result<(), CertificateError> {
+        let proof = certified(text)?;
+        let mut proofs = self.0.proofs.write().unwrap_or_else(PoisonError::into_inner);
+        proofs.insert(name.to_ascii_lowercase(), proof);
+        Ok(())
+    }
+
+    /// Shows no proof of control of `name` any more.
+    pub fn unprove(&self, name: &str) {
+        let mut proofs = self.0.proofs.write().unwrap_or_else(PoisonError::into_inner);
+        proofs.remove(&name.to_ascii_lowercase());
     }
 
     /// What greets connections: TLS 1.2 and 1.3, HTTP/1.1.
@@ -92,7 +154,7 @@ impl Certificate {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.0) as _);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), ACME_TLS.to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
@@ -112,7 +174,7 @@ impl Certificate {
             }
             match files.read() {
                 Ok(certificate) => {
-                    *self.0.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+                    self.put(certificate);
                     tracing::info!(file = %files.cert.display(), "a new certificate is in use");
                     seen = now;
                 }
@@ -169,6 +231,19 @@ impl Files {
     }
 }
 
+/// A chain and its key from one text.
+fn certified(text: &[u8]) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let wrong = |what| move |source| CertificateError::Text { what, source };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text)
+        .collect::<Result<_, _>>()
+        .map_err(wrong("certificate"))?;
+    if chain.is_empty() {
+        return Err(wrong("certificate")(pem::Error::NoItemsFound));
+    }
+    let key = PrivateKeyDer::from_pem_slice(text).map_err(wrong("private key"))?;
+    Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider())?))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     fs::read(path).map_err(|source| CertificateError::Io { path: path.to_owned(), source })
 }
@@ -190,7 +265,7 @@ mod tests {
     }
 
     fn shown(certificate: &Certificate) -> Vec<u8> {
-        certificate.0.0.read().expect("unpoisoned").cert[0].to_vec()
+        certificate.0.certificate.read().expect("unpoisoned").cert[0].to_vec()
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl Writer {
     /// # Errors
     /// [`PutError`]; the old object is untouched then.
     pub async fn put_object(&self, target: Target, incoming: Incoming) -> Result<Entry, PutError> {
+        self.quotas.admit(target.bucket.1, incoming.len)?;
         if incoming.len <= INLINE_MAX {
             return self.put_inline(target, incoming).await;
         }
@@ -66,6 +67,8 @@ impl Writer {
         customer: Option<&CustomerKey>,
         incoming: Incoming,
     ) -> Result<Part, PutError> {
+        // It counts once the upload is completed.
+        self.quotas.check(at.0, incoming.len)?;
         let plan = StreamPlan {
             bucket: at.0,
             key: &at.1,
@@ -118,7 +121,7 @@ impl Writer {
     }
 
     /// What follows a commit: stragglers are seen to if it succeeded, the stream is abandoned if it was refused.
-    fn conclude<T>(
+    pub(super) fn conclude<T>(
         &self,
         committed: Result<T, CatalogError>,
         abandon: Abandon,
@@ -135,7 +138,7 @@ impl Writer {
 }
 
 /// Runs a commit to its end even if the request is cancelled: half-way, nobody could say whether it happened.
-async fn uncancelled<T: Send + 'static>(
+pub(super) async fn uncancelled<T: Send + 'static>(
     commit: impl Future<Output = Result<T, PutError>> + Send + 'static,
 ) -> Result<T, PutError> {
     tokio::spawn(commit).await.unwrap_or(Err(PutError::ShuttingDown))
@@ -155,5 +158,7 @@ pub(crate) fn new_object(target: Target, size: u64, etag: Etag, body: NewBody) -
         detail: target.detail,
         body,
         preconditions: target.preconditions,
+        replica: target.replica,
+        sequel: target.sequel,
     }
 }

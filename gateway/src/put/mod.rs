@@ -9,6 +9,7 @@
 //! nodes already hold is garbage that [`abandon`] or, after a crash, reconcile takes away.
 
 pub mod abandon;
+pub mod append;
 pub mod commit;
 pub mod ingest;
 pub mod place;
@@ -23,13 +24,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use metadata::records::{ChecksumAlgorithm, Detail};
-use metadata::{Catalog, CatalogError, Preconditions};
+use metadata::{Catalog, CatalogError, Entry, Preconditions, Sequel};
 use types::clock::SharedClock;
-use types::{AccountId, BucketId, BucketName, GeometryName, ObjectKey};
+use types::{AccountId, BucketId, BucketName, GeometryName, ObjectKey, VersionId};
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, WrappingKeys};
 use crate::nodes::Nodes;
+use crate::quota::{QuotaExceeded, Quotas};
 use crate::session::Session;
 
 pub(crate) use self::seal::SEGMENT_PLAIN;
@@ -85,6 +87,7 @@ pub struct CustomerKey {
 }
 
 /// Where a new object goes and how it is kept.
+#[derive(Clone)]
 pub struct Target {
     /// The bucket by name, and the identity it had when the request began.
     pub bucket: (BucketName, BucketId),
@@ -102,6 +105,10 @@ pub struct Target {
     pub customer: Option<CustomerKey>,
     /// What must hold of the present object.
     pub preconditions: Preconditions,
+    /// The version that this one replicates, if it does; `None` makes a new version.
+    pub replica: Option<VersionId>,
+    /// What the commit leaves to do.
+    pub sequel: Sequel<Entry>,
 }
 
 /// Why a PUT failed. The object that was there before is untouched.
@@ -144,6 +151,9 @@ pub enum PutError {
     /// The erasure code refused: a defect.
     #[error(transparent)]
     Codec(#[from] codec::CodecError),
+    /// The bucket is full.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// The gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,
@@ -167,4 +177,6 @@ pub struct Writer {
     pub(crate) clock: SharedClock,
     /// Stragglers of acknowledged writes.
     pub(crate) pending: Arc<scatter::Pending>,
+    /// What buckets may hold.
+    pub(crate) quotas: Arc<Quotas>,
 }

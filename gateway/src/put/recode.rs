@@ -62,7 +62,12 @@ impl Recoder {
         let (entry, key) = (&version.entry, &version.key);
         let found = self.catalog.locate_version(bucket.1, key, Some(entry.version)).await;
         let located = match found {
-            Ok(located) if located.entry.manifest == entry.manifest => located,
+            Ok(located)
+                if located.entry.manifest == entry.manifest
+                    && located.entry.modified == entry.modified =>
+            {
+                located
+            }
             // Somebody was faster.
             Ok(_) | Err(CatalogError::NoSuchKey | CatalogError::NoSuchVersion) => return Ok(()),
             Err(error) => return Err(error.into()),

@@ -21,6 +21,7 @@ impl Writer {
         source_key: Option<&CustomerKey>,
         target: Target,
     ) -> Result<Entry, PutError> {
+        self.quotas.admit(target.bucket.1, source.entry.size)?;
         let under = Under {
             bucket: target.bucket.1,
             encryption: &target.detail.encryption,
@@ -59,6 +60,7 @@ impl Writer {
         number: u32,
         customer: Option<&CustomerKey>,
     ) -> Result<Option<Part>, PutError> {
+        self.quotas.check(at.0, source.entry.size)?;
         let LocatedBody::Extents(extents) = source.body().await? else { return Ok(None) };
         let [extent] = extents.as_slice() else { return Ok(None) };
         // A part's entity tag is the MD5 of its bytes, which a multipart object's is not; and a checksum the upload was
@@ -98,7 +100,7 @@ impl Writer {
         Ok(seal::wrap(&key, stream, &under))
     }
 
-    async fn unwrap(
+    pub(super) async fn unwrap(
         &self,
         source: &Located,
         stream: StreamId,

@@ -4,4 +4,7 @@
 pub mod cors;
 pub mod inventory;
 pub mod lifecycle;
+pub mod logging;
+pub mod notification;
+pub mod replication;
 pub mod website;

@@ -5,6 +5,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, dto};
 
 use super::authorize::Gate;
 use super::{S3Settings, ops};
+use crate::changes::Changes;
 use crate::configs::Configs;
 use crate::get::Reader;
 use crate::put::Writer;
@@ -15,6 +16,7 @@ pub(super) struct Adapter {
     gate: Gate,
     catalog: Catalog,
     configs: Configs,
+    changes: Changes,
     writer: Writer,
     reader: Reader,
     settings: std::sync::Arc<S3Settings>,
@@ -23,13 +25,12 @@ pub(super) struct Adapter {
 impl Adapter {
     pub(super) fn new(
         gate: Gate,
-        catalog: Catalog,
-        configs: Configs,
-        writer: Writer,
-        reader: Reader,
+        (catalog, configs, changes): (Catalog, Configs, Changes),
+        (writer, reader): (Writer, Reader),
         settings: S3Settings,
     ) -> Self {
-        Self { gate, catalog, configs, writer, reader, settings: std::sync::Arc::new(settings) }
+        let settings = std::sync::Arc::new(settings);
+        Self { gate, catalog, configs, changes, writer, reader, settings }
     }
 }
 
@@ -75,7 +76,7 @@ delegate! {
     delete_bucket_encryption: delete_bucket_encryption(gate, catalog) DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput;
 
     get_bucket_versioning: versioning::get(gate) GetBucketVersioningInput => GetBucketVersioningOutput;
-    put_bucket_versioning: versioning::put(gate, catalog) PutBucketVersioningInput => PutBucketVersioningOutput;
+    put_bucket_versioning: versioning::put(gate, catalog, configs) PutBucketVersioningInput => PutBucketVersioningOutput;
     list_object_versions: versioning::list(gate, catalog) ListObjectVersionsInput => ListObjectVersionsOutput;
 
     get_object_lock_configuration: lock::get_configuration(gate) GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput;
@@ -86,8 +87,8 @@ delegate! {
     put_object_legal_hold: lock::put_legal_hold(gate, catalog) PutObjectLegalHoldInput => PutObjectLegalHoldOutput;
 
     get_object_tagging: tagging::get(gate, catalog) GetObjectTaggingInput => GetObjectTaggingOutput;
-    put_object_tagging: tagging::put(gate, catalog) PutObjectTaggingInput => PutObjectTaggingOutput;
-    delete_object_tagging: tagging::delete(gate, catalog) DeleteObjectTaggingInput => DeleteObjectTaggingOutput;
+    put_object_tagging: tagging::put(gate, catalog, changes) PutObjectTaggingInput => PutObjectTaggingOutput;
+    delete_object_tagging: tagging::delete(gate, catalog, changes) DeleteObjectTaggingInput => DeleteObjectTaggingOutput;
     get_bucket_tagging: tagging::get_bucket(gate, catalog) GetBucketTaggingInput => GetBucketTaggingOutput;
     put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
     delete_bucket_tagging: tagging::delete_bucket(gate, catalog) DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
@@ -95,18 +96,19 @@ delegate! {
     list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
     list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input => ListObjectsV2Output;
 
-    put_object: put_object(gate, catalog, configs, writer, settings) PutObjectInput => PutObjectOutput;
-    copy_object: copy_object(gate, catalog, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
-    get_object: get_object(gate, configs, reader) GetObjectInput => GetObjectOutput;
+    put_object: put_object(gate, catalog, configs, changes, writer, settings) PutObjectInput => PutObjectOutput;
+    copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
+    get_object: get_object(gate, configs, reader, settings) GetObjectInput => GetObjectOutput;
     head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
-    delete_object: delete_object(gate, catalog) DeleteObjectInput => DeleteObjectOutput;
-    delete_objects: delete_objects(gate, catalog) DeleteObjectsInput => DeleteObjectsOutput;
+    delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
+    delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;
+    rename_object: rename_object(gate, catalog) RenameObjectInput => RenameObjectOutput;
 
     get_bucket_acl: access::get_bucket_acl(gate, catalog) GetBucketAclInput => GetBucketAclOutput;
     put_bucket_acl: access::put_bucket_acl(gate, catalog) PutBucketAclInput => PutBucketAclOutput;
     get_object_acl: access::get_object_acl(gate, catalog) GetObjectAclInput => GetObjectAclOutput;
-    put_object_acl: access::put_object_acl(gate, catalog) PutObjectAclInput => PutObjectAclOutput;
+    put_object_acl: access::put_object_acl(gate, catalog, changes) PutObjectAclInput => PutObjectAclOutput;
     get_bucket_policy: access::get_policy(gate, catalog) GetBucketPolicyInput => GetBucketPolicyOutput;
     put_bucket_policy: access::put_policy(gate, catalog) PutBucketPolicyInput => PutBucketPolicyOutput;
     delete_bucket_policy: access::delete_policy(gate, catalog) DeleteBucketPolicyInput => DeleteBucketPolicyOutput;
@@ -122,13 +124,14 @@ delegate! {
 
     create_multipart_upload: multipart::create(gate, catalog, configs, writer, settings) CreateMultipartUploadInput => CreateMultipartUploadOutput;
     upload_part: multipart::upload_part(gate, catalog, writer) UploadPartInput => UploadPartOutput;
-    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader) UploadPartCopyInput => UploadPartCopyOutput;
+    upload_part_copy: multipart::upload_part_copy(gate, catalog, writer, reader, settings) UploadPartCopyInput => UploadPartCopyOutput;
     list_parts: multipart::list_parts(gate, catalog) ListPartsInput => ListPartsOutput;
     list_multipart_uploads: multipart::list_uploads(gate, catalog) ListMultipartUploadsInput => ListMultipartUploadsOutput;
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 
     @answers
-    complete_multipart_upload: multipart::complete(gate, catalog, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
+    restore_object: restore_object(gate, catalog, settings) RestoreObjectInput => RestoreObjectOutput;
+    complete_multipart_upload: multipart::complete(gate, catalog, changes, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 
     @configurations
     put_bucket_cors: cors::put(gate, configs) PutBucketCorsInput => PutBucketCorsOutput;
@@ -156,6 +159,13 @@ delegate! {
     get_bucket_intelligent_tiering_configuration: named::tiering::get(gate, catalog) GetBucketIntelligentTieringConfigurationInput => GetBucketIntelligentTieringConfigurationOutput;
     delete_bucket_intelligent_tiering_configuration: named::tiering::delete(gate, catalog) DeleteBucketIntelligentTieringConfigurationInput => DeleteBucketIntelligentTieringConfigurationOutput;
     list_bucket_intelligent_tiering_configurations: named::tiering::list(gate, catalog) ListBucketIntelligentTieringConfigurationsInput => ListBucketIntelligentTieringConfigurationsOutput;
+    put_bucket_logging: logging::put(gate, catalog, configs) PutBucketLoggingInput => PutBucketLoggingOutput;
+    get_bucket_logging: logging::get(gate, configs) GetBucketLoggingInput => GetBucketLoggingOutput;
+    put_bucket_notification_configuration: notification::put(gate, catalog, configs, settings) PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput;
+    get_bucket_notification_configuration: notification::get(gate, configs) GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput;
+    put_bucket_replication: replication::put(gate, catalog, configs, settings) PutBucketReplicationInput => PutBucketReplicationOutput;
+    get_bucket_replication: replication::get(gate, configs) GetBucketReplicationInput => GetBucketReplicationOutput;
+    delete_bucket_replication: replication::delete(gate, configs) DeleteBucketReplicationInput => DeleteBucketReplicationOutput;
     put_bucket_accelerate_configuration: switches::put_acceleration(gate, configs) PutBucketAccelerateConfigurationInput => PutBucketAccelerateConfigurationOutput;
     get_bucket_accelerate_configuration: switches::get_acceleration(gate, configs) GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput;
 }

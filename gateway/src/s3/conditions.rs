@@ -95,10 +95,9 @@ pub(super) fn of_delete(
         .map_err(|_| S3Error::new(S3ErrorCode::InvalidArgument))?;
     Ok(Preconditions {
         if_match: if_match.map(strong),
-        if_none_match: None,
         size,
         modified: modified.map(instant),
-        manifest: None,
+        ..Preconditions::default()
     })
 }
 

@@ -1,6 +1,6 @@
 //! What describes an object beside its bytes: headers, user metadata, storage class; and how S3 writes times and entity tags.
 
-use metadata::records::{ContentHeaders, Versioning};
+use metadata::records::{ContentHeaders, ReplicationStatus, Versioning};
 use metadata::{Bucket, Etag};
 use s3s::dto::{self, ETag};
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -92,6 +92,16 @@ pub(super) fn class(
 /// The name of a class, as listings and attributes show it.
 pub(super) fn class_name(class: Option<&String>) -> String {
     class.cloned().unwrap_or_else(|| STANDARD.to_owned())
+}
+
+/// How far a version's replication is.
+pub(super) fn replication(status: ReplicationStatus) -> &'static str {
+    match status {
+        ReplicationStatus::Pending => dto::ReplicationStatus::PENDING,
+        ReplicationStatus::Completed => dto::ReplicationStatus::COMPLETED,
+        ReplicationStatus::Failed => dto::ReplicationStatus::FAILED,
+        ReplicationStatus::Replica => dto::ReplicationStatus::REPLICA,
+    }
 }
 
 /// Parses a key.

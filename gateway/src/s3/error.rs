@@ -55,7 +55,11 @@ fn of_delete_marker(version: VersionId, modified: Timestamp, named: bool) -> Hea
 
 /// A PUT failed.
 pub(super) fn put(error: PutError) -> S3Error {
-    answer(of_put(&error), &error)
+    let mut told = answer(of_put(&error), &error);
+    if matches!(error, PutError::Quota(_)) {
+        told.set_status_code(StatusCode::FORBIDDEN);
+    }
+    told
 }
 
 /// A read failed.
@@ -149,6 +153,28 @@ fn of_catalog(error: &CatalogError) -> Row {
         CatalogError::NotLockable => {
             (S3ErrorCode::InvalidRequest, Some("Bucket is missing Object Lock Configuration"))
         }
+        CatalogError::Versioned => (
+            S3ErrorCode::InvalidRequest,
+            Some("Appending and renaming need a bucket that never had versioning enabled."),
+        ),
+        CatalogError::WriteOffset { .. } => (
+            S3ErrorCode::Custom("InvalidWriteOffset".into()),
+            Some(
+                "The write offset value that you specified does not match the current object size.",
+            ),
+        ),
+        CatalogError::TooManyParts => (
+            S3ErrorCode::Custom("TooManyParts".into()),
+            Some(
+                "You have attempted to add more parts than the maximum of 10000 that are allowed for this object.",
+            ),
+        ),
+        CatalogError::OtherRequest => (
+            S3ErrorCode::Custom("IdempotencyParameterMismatch".into()),
+            Some(
+                "Parameters on this idempotent request are inconsistent with parameters used in previous request(s).",
+            ),
+        ),
         CatalogError::NoSuchUpload => (S3ErrorCode::NoSuchUpload, None),
         CatalogError::InvalidPart(_) => (S3ErrorCode::InvalidPart, None),
         CatalogError::PreconditionFailed => (S3ErrorCode::PreconditionFailed, None),
@@ -207,6 +233,10 @@ fn of_put(error: &PutError) -> Row {
         PutError::Seal(error) => of_seal(error),
         PutError::Key(error) => of_key(error),
         PutError::Codec(_) => (S3ErrorCode::InternalError, None),
+        PutError::Quota(_) => (
+            S3ErrorCode::Custom("QuotaExceeded".into()),
+            Some("The bucket's quota would be exceeded."),
+        ),
         PutError::ShuttingDown => (S3ErrorCode::ServiceUnavailable, None),
     }
 }

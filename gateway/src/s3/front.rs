@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -17,6 +17,8 @@ use super::auth::AccessKeys;
 use super::checksum::Claims;
 use super::cors::CrossOrigin;
 use super::form::Forms;
+use super::logged::Logger;
+use super::rate::Rates;
 use super::{Library, XML_MAX, body, error};
 use crate::http::{BodyFault, RequestId};
 
@@ -30,6 +32,10 @@ const HELD_UNSIGNED: usize = 4;
 /// A code whose status AWS documents as 400 and clients of presigned URLs know as 403.
 const EXPIRY_OUT_OF_RANGE: &str = "AuthorizationQueryParametersError";
 
+/// The status of an answer that is another than the library gives to its operation. It goes with the answer's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Status(pub(super) StatusCode);
+
 /// The S3 service: takes HTTP requests, gives HTTP answers, never fails. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
@@ -37,6 +43,8 @@ pub struct Service {
     forms: Forms,
     keys: Arc<AccessKeys>,
     pages: CrossOrigin,
+    logger: Logger,
+    rates: Arc<Rates>,
     holding: Arc<Semaphore>,
     holding_unsigned: Arc<Semaphore>,
 }
@@ -47,10 +55,12 @@ impl Service {
         forms: Forms,
         keys: Arc<AccessKeys>,
         pages: CrossOrigin,
+        logger: Logger,
+        rates: Arc<Rates>,
     ) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (holding, holding_unsigned) = (places(HELD), places(HELD_UNSIGNED));
-        Self { library, forms, keys, pages, holding, holding_unsigned }
+        Self { library, forms, keys, pages, logger, rates, holding, holding_unsigned }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -61,8 +71,19 @@ impl Service {
     /// Answers one request.
     ///
     /// In order: a preflight is answered here; bodies that must be known whole are read; the library does its work; the answer gets what
-    /// only the outside knows, and what lets a page of another origin see it.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    /// only the outside knows, and what lets a page of another origin see it; around all of it, the bucket's log.
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let begun = self.logger.begin(&mut request);
+        let mut answer = self.answer_unlogged(request).await;
+        self.logger.end(begun, &mut answer).await;
+        answer
+    }
+
+    async fn answer_unlogged<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -71,7 +92,11 @@ impl Service {
         let id = request.extensions().get::<RequestId>().copied();
         let page = match self.pages.asked(&request) {
             Some(asked) if asked.is_preflight() => {
-                let answer = self.pages.preflight(&asked).await;
+                // Nobody signs a preflight.
+                let answer = match self.rates.count(None, request.extensions()) {
+                    Ok(()) => self.pages.preflight(&asked).await,
+                    Err(slow_down) => Err(slow_down),
+                };
                 return finish(answer.unwrap_or_else(write), &method, id);
             }
             Some(asked) => self.pages.page(&asked).await,
@@ -238,6 +263,9 @@ fn write(refusal: S3Error) -> Response<Body> {
 }
 
 fn finish(mut answer: Response<Body>, method: &Method, id: Option<RequestId>) -> Response<Body> {
+    if let Some(Status(status)) = answer.extensions().get().copied() {
+        *answer.status_mut() = status;
+    }
     // The library answers HEAD of a range with 200; a GET it answers rightly.
     if method == Method::HEAD
         && answer.status() == StatusCode::OK
@@ -247,6 +275,9 @@ fn finish(mut answer: Response<Body>, method: &Method, id: Option<RequestId>) ->
     }
     if answer.status().is_client_error() || answer.status().is_server_error() {
         sign_error(&mut answer, id);
+    }
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
 }
@@ -345,6 +376,13 @@ mod tests {
         for name in ["accept", "via", "x-amz-meta-a", "x-amz-trailer", "content-encoding"] {
             assert!(!twice(name), "{name}");
         }
+    }
+
+    #[test]
+    fn an_operation_can_say_its_status() {
+        let mut answer = Response::new(Body::empty());
+        answer.extensions_mut().insert(Status(StatusCode::ACCEPTED));
+        assert_eq!(finish(answer, &Method::POST, None).status(), StatusCode::ACCEPTED);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod acl;
 mod adapter;
 mod address;
+mod archive;
 mod auth;
 mod authorize;
 mod body;
@@ -23,20 +24,24 @@ mod describe;
 mod encryption;
 mod error;
 mod expiration;
+mod follow;
 mod form;
 mod front;
 mod granted;
 mod lenient;
 mod listing;
+mod logged;
 mod ops;
 pub mod policy;
 mod protection;
 mod range;
+mod rate;
 mod sts;
 mod tags;
 mod xml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metadata::Catalog;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -45,8 +50,10 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use seal::Keyring;
 use types::{GeometryName, MIB};
 
+use crate::changes::Changes;
 use crate::configs::Configs;
 use crate::get::Reader;
+use crate::logbook::LogBook;
 use crate::put::{PUT_MAX, Writer};
 
 pub(crate) use authorize::is_reserved;
@@ -80,8 +87,16 @@ pub struct S3Settings {
     pub default_geometry: GeometryName,
     /// Further storage classes by name, and how they are coded.
     pub classes: Vec<(String, GeometryName)>,
+    /// The webhooks that events can be sent to, by name.
+    pub webhooks: Vec<String>,
+    /// Those among them whose objects can be read only while they are restored.
+    pub archive_classes: Vec<String>,
+    /// How long a day of a restoring is.
+    pub day: Duration,
     /// Whether policies of forms may be signed with version 2.
     pub post_signature_v2: bool,
+    /// Requests a second for each access key, and for each address of what nobody signed; none: any.
+    pub rate_limit: Option<std::num::NonZeroU32>,
 }
 
 /// What the S3 surface stands on.
@@ -90,6 +105,10 @@ pub struct S3Parts {
     pub catalog: Catalog,
     /// Bucket configurations.
     pub configs: Configs,
+    /// What follows changes of objects.
+    pub changes: Changes,
+    /// Takes lines of access logs.
+    pub log: Arc<LogBook>,
     /// Stores bytes.
     pub writer: Writer,
     /// Reads bytes.
@@ -113,9 +132,10 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, configs, writer, reader, keyring, settings } = parts;
+    let S3Parts { catalog, configs, changes, log, writer, reader, keyring, settings } = parts;
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
+    let rates = Arc::new(rate::Rates::new(settings.rate_limit));
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config())));
 
     // Innermost: what is allowed, and the operations themselves.
@@ -123,14 +143,25 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let keys =
         Arc::new(auth::AccessKeys::new(catalog.clone(), Arc::clone(&keyring), Arc::clone(&clock)));
     let pages = cors::CrossOrigin::new(catalog.clone(), configs.clone(), domain.as_deref());
+    let logger = logged::Logger::new(
+        catalog.clone(),
+        configs.clone(),
+        log,
+        Arc::clone(&clock),
+        domain.as_deref(),
+    );
     let gate = authorize::Gate::new(
         catalog.clone(),
         Arc::clone(&keys),
         Arc::clone(&clock),
         &settings.region,
     );
-    let adapter =
-        adapter::Adapter::new(gate.clone(), catalog.clone(), configs, writer, reader, settings);
+    let adapter = adapter::Adapter::new(
+        gate.clone(),
+        (catalog.clone(), configs, changes),
+        (writer, reader),
+        settings,
+    );
 
     // Parses and answers requests whose signature was checked already; reachable only through `lenient`.
     let trusting = library(adapter.clone(), &config, domain.as_deref())?.build();
@@ -138,19 +169,28 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     // Checks host, and of a signature, if there is one, that it is right, fresh and near our clock; then parses.
     let mut library = library(adapter, &config, domain.as_deref())?;
     library.set_auth(auth::Signers(Arc::clone(&keys)));
-    library.set_access(auth::AskTheGate);
+    // After the signature: nobody uses up what another may.
+    library.set_access(rate::AtItsRate(Arc::clone(&rates)));
     // After the signature, which covers the Range header, and before parsing, which would refuse it.
     library.set_route(sts::Routes {
         tokens: sts::Tokens::new(gate.clone(), catalog.clone(), Arc::clone(&keyring)),
         lenient: lenient::UselessRange::new(trusting.clone()),
+        rates: Arc::clone(&rates),
     });
 
     // Forms check their own signatures, then are PUTs.
     let host = domain.as_deref().map(host).transpose()?;
-    let forms = form::Forms::new(trusting, Arc::clone(&keys), clock, host, post_v2);
+    let forms = form::Forms::new(form::FormsParts {
+        trusting,
+        keys: Arc::clone(&keys),
+        rates: Arc::clone(&rates),
+        clock,
+        domain: host,
+        v2: post_v2,
+    });
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), forms, keys, pages))
+    Ok(Service::new(library.build(), forms, keys, pages, logger, rates))
 }
 
 fn library(

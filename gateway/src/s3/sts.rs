@@ -25,6 +25,7 @@ use super::auth::{Signer, narrowed};
 use super::authorize::Gate;
 use super::lenient::UselessRange;
 use super::policy::{Kind, Policy};
+use super::rate::Rates;
 use super::{dates, error};
 use crate::secrets;
 
@@ -46,6 +47,8 @@ pub(super) struct Routes {
     pub(super) tokens: Tokens,
     /// Ranges that mean nothing.
     pub(super) lenient: UselessRange,
+    /// How often a client may ask.
+    pub(super) rates: Arc<Rates>,
 }
 
 #[async_trait::async_trait]
@@ -61,8 +64,9 @@ impl S3Route for Routes {
     }
 
     /// Nobody needs a signature to ask; each way decides.
-    async fn check_access(&self, _: &mut S3Request<Body>) -> S3Result<()> {
-        Ok(())
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let key = request.credentials.as_ref().map(|credentials| credentials.access_key.as_str());
+        self.rates.count(key, &request.extensions)
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {

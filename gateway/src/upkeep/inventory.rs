@@ -5,17 +5,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
 use metadata::list_versions::ListedVersion;
-use metadata::records::{ContentHeaders, Detail};
-use metadata::{Bucket, Catalog, CatalogError, ConfigKind, Entry, ListQuery, Preconditions};
+use metadata::{Bucket, Catalog, CatalogError, ConfigKind, Entry, ListQuery};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 use types::{BucketName, MIB, ObjectKey, Timestamp, VersionId};
 
-use crate::put::{Incoming, PutError, Target, Writer};
+use super::deliver::Delivery;
+use crate::put::PutError;
 use crate::rules::inventory::{Inventory, Line};
 
 /// Looks in a day.
@@ -53,7 +51,7 @@ pub struct InventoryWorker {
     /// Buckets and versions.
     pub catalog: Catalog,
     /// Writes the lists.
-    pub writer: Writer,
+    pub delivery: Delivery,
     /// The time.
     pub clock: SharedClock,
     /// How long a day is.
@@ -247,29 +245,8 @@ impl Making<'_> {
         kind: &str,
     ) -> Result<Entry, InventoryError> {
         let (bucket, row) = &self.target;
-        let headers =
-            ContentHeaders { content_type: Some(kind.to_owned()), ..ContentHeaders::default() };
-        let target = Target {
-            bucket: (bucket.clone(), row.id),
-            key: key(name)?,
-            geometry: row.geometry,
-            class: None,
-            owner: None,
-            detail: Detail { headers, ..Detail::default() },
-            customer: None,
-            preconditions: Preconditions::default(),
-        };
-        let bytes = Bytes::from(bytes);
-        let incoming = Incoming {
-            len: bytes.len() as u64,
-            body: futures::stream::once(std::future::ready(Ok(bytes))).boxed(),
-            content_md5: None,
-            checksums: Vec::new(),
-            trailer: None,
-            slack: 0,
-        };
-        // Boxed: a PUT is far larger than the rest.
-        Ok(Box::pin(self.worker.writer.put_object(target, incoming)).await?)
+        let put = self.worker.delivery.put((bucket, row), key(name)?, bytes, kind);
+        Ok(put.await?)
     }
 }
 

@@ -16,9 +16,11 @@ use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 use types::{BucketId, BucketName, Timestamp, VersionId};
 
+use crate::changes::{Changes, Following};
 use crate::configs::Configs;
 use crate::put::recode::Recoder;
 use crate::rules::lifecycle::{Days, Fate, Lifecycle, Subject};
+use crate::rules::notification::Origin;
 
 /// Walks in a day.
 const WALKS_A_DAY: u32 = 8;
@@ -38,6 +40,8 @@ pub struct LifecycleWorker {
     pub clock: SharedClock,
     /// How long a day is.
     pub day: Duration,
+    /// What follows its deletions.
+    pub changes: Changes,
     /// Moves versions to another class.
     pub recoder: Recoder,
 }
@@ -47,6 +51,7 @@ struct Walk<'a> {
     worker: &'a LifecycleWorker,
     bucket: (BucketName, BucketId),
     rules: &'a Lifecycle,
+    following: Following,
     now: Timestamp,
     /// The version met before the present one, of the same key or another.
     last: Option<Seen>,
@@ -101,10 +106,12 @@ impl LifecycleWorker {
 
     async fn walk(&self, name: &BucketName, bucket: &Bucket) -> Result<(), CatalogError> {
         let Some(rules) = self.configs.get::<Lifecycle>(bucket.id).await? else { return Ok(()) };
+        let at = (name.clone(), bucket.id);
         let mut walk = Walk {
             worker: self,
-            bucket: (name.clone(), bucket.id),
+            bucket: at.clone(),
             rules: &rules,
+            following: self.changes.of(&at, &bucket.owner, Origin::default).await?,
             now: self.clock.now(),
             last: None,
             due: Vec::new(),
@@ -243,10 +250,16 @@ impl Walk<'_> {
 
     /// Deletes what was seen: the key, which leaves a delete marker where versions are kept, or this one version.
     async fn end(&mut self, seen: &ListedVersion, one_version: bool) -> Result<(), CatalogError> {
-        let preconditions =
-            Preconditions { manifest: Some(seen.entry.manifest), ..Preconditions::default() };
+        // An append keeps the manifest and changes the time.
+        let preconditions = Preconditions {
+            manifest: Some(seen.entry.manifest),
+            modified: Some(seen.entry.modified),
+            ..Preconditions::default()
+        };
         let version = one_version.then_some(seen.entry.version);
-        self.due.push(Delete { version, preconditions, ..Delete::of(seen.key.clone()) });
+        let sequel = self.following.expired(&seen.key, one_version);
+        let delete = Delete::of(seen.key.clone());
+        self.due.push(Delete { version, preconditions, sequel, ..delete });
         if self.due.len() < DELETES_AT_ONCE {
             return Ok(());
         }

@@ -7,16 +7,26 @@
 //! | [`collect`] | frees what nobody refers to, and has nodes drop it |
 //! | [`repair`] | rebuilds missing shards, on their node or on a newcomer |
 //! | [`members`] | declares nodes lost and gives their slots to others |
+//! | [`deliver`] | writes objects of upkeep's own into buckets |
 //! | [`inventory`] | writes the lists of buckets that their owners want |
+//! | [`logging`] | delivers the access logs of buckets |
 //! | [`lifecycle`] | ends and moves versions as the buckets' rules say |
+//! | [`notify`] | sends events to webhooks |
+//! | [`replicate`] | makes copies in other buckets |
+//! | [`usage`] | adds up the buckets that have a quota |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
 pub mod collect;
+pub mod deliver;
 pub mod inventory;
 pub mod lifecycle;
+pub mod logging;
 pub mod members;
+pub mod notify;
 pub mod reconcile;
 pub mod repair;
+pub mod replicate;
+pub mod usage;
 pub mod worker;
 
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use metadata::records::{
     Retention, RetentionPeriod, SegmentRow, Session, SessionState, SlotRow, SlotSet, StreamRow,
     StreamState, Upload, Versioning,
 };
+use metadata::rename::Renamed;
 use metadata::schema::WRAP_FAMILY;
 use metadata::{Catalog, ListQuery, LocatedBody};
 use serde::Serialize;
@@ -53,6 +54,7 @@ const GOLDEN: &[Golden] = &[
     ),
     (MAIN, "bucket-of/1", "616c696365000070686f746f730000", ""),
     (MAIN, "bucket-config/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b010710000", "027b7d"),
+    (MAIN, "queue/1", "7100000000018bcfe568000102030405060708", "027b7d"),
     (
         MAIN,
         "object/2",
@@ -78,6 +80,7 @@ const GOLDEN: &[Golden] = &[
         "00000000000000000000000000000000a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7ffcf95ffbc310605050505050505050505050505050505000000000000",
     ),
     (MAIN, "null-version/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0650000", "ffcf95ffbc31"),
+    (MAIN, "rename/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0746f6b656e0000", "0163016480d095ffbc31"),
     (MAIN, "detail/2", "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", "00000000000000000000000000000000"),
     (
         MAIN,
@@ -517,11 +520,14 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("bucket/2", &bucket_name(), &bucket());
     rows.main("bucket-of/1", &(alice(), bucket_name()), &());
     rows.main("bucket-config/1", &(BUCKET, ConfigKind::Quota, "q".to_owned()), &b"{}".to_vec());
+    rows.main("queue/1", &("q".to_owned(), T, [1_u8, 2, 3, 4, 5, 6, 7, 8]), &b"{}".to_vec());
     rows.main("object/2", &(BUCKET, inline_key), &inline_entry);
     rows.main("object/2", &(BUCKET, extents_key), &extents_entry);
     rows.main("object/2", &(BUCKET, deleted_key.clone()), &marker);
     rows.main("version/1", &(BUCKET, deleted_key.clone(), Inverted(T.0 - 1)), &older);
     rows.main("null-version/1", &(BUCKET, deleted_key), &Timestamp(T.0 - 1));
+    let renamed = Renamed { source: key("c"), target: key("d"), at: T };
+    rows.main("rename/1", &(BUCKET, "token".to_owned()), &renamed);
     rows.main("detail/2", &MANIFESTS[0], &Detail::default());
     rows.main("detail/2", &MANIFESTS[1], &detail());
     rows.main("detail/2", &MANIFESTS[6], &Detail::default());
@@ -671,7 +677,7 @@ async fn rows_of_the_past_become_those_of_today() {
     let stem = |table: &str| table.split('/').next().unwrap_or_default().to_owned();
     let version = |row: &&Golden| {
         // There were no versions beside the current one, no configurations, and no such bodies.
-        let new = ["version/1", "null-version/1", "bucket-config/1"].contains(&row.1);
+        let new = ["version/1", "null-version/1", "bucket-config/1", "rename/1"].contains(&row.1);
         !new && !row.2.starts_with(&"a7".repeat(16))
     };
     let kept = GOLDEN.iter().filter(|row| !MIGRATED.contains(&stem(row.1).as_str()));

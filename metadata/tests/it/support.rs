@@ -15,7 +15,7 @@ use metadata::records::{Part, SlotSet, StreamRow, StreamState, Upload};
 use metadata::uploads::{Completion, UploadAt};
 use metadata::{
     Catalog, CatalogError, Delete, Detail, Entry, Etag, Extent, LocatedBody, NewBody, NewBucket,
-    NewObject, Preconditions, SegmentRow, StreamCommit,
+    NewObject, Preconditions, SegmentRow, Sequel, StreamCommit,
 };
 use seal::WrappedKey;
 use tempfile::TempDir;
@@ -209,6 +209,8 @@ impl World {
             detail: Detail::default(),
             body,
             preconditions: Preconditions::default(),
+            replica: None,
+            sequel: Sequel::default(),
         }
     }
 
@@ -285,6 +287,8 @@ impl World {
             parts,
             checksums: Vec::new(),
             preconditions: Preconditions::default(),
+            replication: None,
+            sequel: Sequel::default(),
         };
         self.catalog.complete_upload(self.session, &self.bucket, at, &completion).await
     }

@@ -9,6 +9,7 @@ pub struct Options {
     pub(super) disk: String,
     pub(super) gateway_args: Vec<String>,
     pub(super) node_args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
 }
 
 impl Options {
@@ -16,7 +17,13 @@ impl Options {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default would hide the numbers")]
     pub fn new() -> Self {
-        Self { nodes: 6, disk: "50GB".into(), gateway_args: Vec::new(), node_args: Vec::new() }
+        Self {
+            nodes: 6,
+            disk: "50GB".into(),
+            gateway_args: Vec::new(),
+            node_args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// So many nodes.
@@ -44,6 +51,13 @@ impl Options {
     #[must_use]
     pub fn switch(mut self, name: &str) -> Self {
         self.gateway_args.push(name.to_owned());
+        self
+    }
+
+    /// A variable in the gateway's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -66,7 +66,7 @@ async fn a_bucket_can_be_the_host_name_and_what_is_not_built_yet_says_so() {
         ["a key", "another"]
     );
 
-    for later in ["replication", "notification", "logging"] {
+    for later in ["abac", "metadataTable", "metadataConfiguration"] {
         let answer = s3.get("/virtual").query(later, "").send().await.read().await;
         assert_eq!(
             (answer.status, answer.code().as_str()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use drystone_s3_tests::client::Client;
 use drystone_s3_tests::cluster::Options;
+use futures::future::join_all;
 use http::HeaderValue;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,6 +18,45 @@ async fn what_is_not_signed_or_said_twice_is_refused() {
     dates(&s3).await;
     s3.get("/fool/secret").send().await.expect_status(200).await;
     assert_eq!(s3.keys("fool").await, ["secret"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_is_told_to_slow_down_and_nobody_else() {
+    const RATE: usize = 5;
+    let rate = RATE.to_string();
+    let cluster =
+        Options::new().flag("--rate-limit", &rate).flag("--max-connections", "64").up().await;
+    let s3 = cluster.client();
+    let create =
+        ["account", "create", "--id", "ann", "--name", "Ann", "--email", "ann@example.com"];
+    let keys = ["--access-key", "ann-access", "--secret-key", "ann-secret-key"];
+    let _ = cluster.admin(&[&create[..], &keys].concat());
+    let ann = Client::new(cluster.s3(), "ann-access", "ann-secret-key");
+
+    // Who only knows the key's name uses nothing of what its owner may.
+    let forged = s3.with_secret("not the secret at all");
+    for answer in join_all((0..8 * RATE).map(|_| forged.get("/").send())).await {
+        answer.expect_error(403, "SignatureDoesNotMatch").await;
+    }
+    let (mut let_in, mut told) = (0, 0);
+    for answer in join_all((0..8 * RATE).map(|_| s3.get("/").send())).await {
+        if answer.status == 200 {
+            let_in += 1;
+            continue;
+        }
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        answer.expect_error(503, "SlowDown").await;
+        told += 1;
+    }
+    // A burst of two seconds' worth, and what a slow machine took meanwhile.
+    assert!(let_in >= 2 * RATE && told >= RATE, "{let_in} were let in, {told} were not");
+    ann.get("/").send().await.expect_status(200).await;
+    s3.get("/none").anonymous().send().await.expect_error(404, "NoSuchBucket").await;
+    let strangers = join_all((0..8 * RATE).map(|_| s3.get("/none").anonymous().send())).await;
+    let told = strangers.iter().filter(|answer| answer.status == 503).count();
+    assert!(told >= RATE, "{told} of {} strangers were told to slow down", strangers.len());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    s3.get("/").send().await.expect_status(200).await;
 }
 
 /// A header that somebody added on the way would turn an upload into a copy, or open it to all.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drystone_s3_tests::cluster::{Cluster, Options};
+use drystone_s3_tests::port::Port;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -62,8 +63,18 @@ async fn s3_is_served_over_tls_and_a_new_certificate_needs_no_restart() {
     let dir = tempfile::tempdir().expect("a folder");
     let old = make(dir.path());
     let (cert, key) = (old.cert.display().to_string(), old.key.display().to_string());
-    let cluster = Options::new().flag("--tls-cert", &cert).flag("--tls-key", &key).up().await;
+    let website = Port::take();
+    let cluster = Options::new()
+        .flag("--tls-cert", &cert)
+        .flag("--tls-key", &key)
+        .flag("--website-addr", &website.address().to_string())
+        .up()
+        .await;
 
+    let visit = "GET / HTTP/1.1\r\nhost: nobodys-site\r\n\r\n";
+    let page = ask(website.address(), &old.der, &[&rustls::version::TLS13], visit).await;
+    let page = page.expect("websites are served over TLS, too");
+    assert!(page.starts_with("HTTP/1.1 404"), "{page}");
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let answer =
             ask(cluster.s3(), &old.der, &[version], &list(&cluster)).await.expect("an answer");

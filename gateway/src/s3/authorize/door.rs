@@ -14,7 +14,7 @@ use super::actions::{
 use super::audit::Event;
 use super::caller::Caller;
 use super::envelope::{Envelope, Facts};
-use super::proof::{Authorized, Opened};
+use super::proof::{Authorized, Opened, Whence};
 use super::rules::{Case, Reason};
 use super::{Gate, owner_of, ownership};
 use crate::http::RequestId;
@@ -196,7 +196,8 @@ impl<'r> Door<'r> {
     }
 
     fn proof<A>(&self) -> Authorized<A> {
-        Authorized::new(self.caller.clone(), Arc::clone(&self.opened))
+        let from = Whence { address: self.envelope.address(), id: self.id };
+        Authorized::new(self.caller.clone(), Arc::clone(&self.opened), from)
     }
 
     /// Decides about an object; what was found, if the decision had to look.

@@ -15,6 +15,7 @@ mod door;
 mod envelope;
 mod proof;
 mod rules;
+mod service;
 
 use std::sync::Arc;
 
@@ -31,11 +32,13 @@ pub(super) use caller::{Caller, Vouched};
 pub(super) use door::Door;
 pub(super) use proof::Authorized;
 use proof::Opened;
+pub(super) use service::Service;
 
 use self::access::Accesses;
 use self::envelope::{Envelope, Facts};
 use super::auth::AccessKeys;
 use super::error;
+use super::logged::{Noted, Trail};
 use super::policy::{Asked, Verdict};
 use crate::http::RequestId;
 
@@ -115,7 +118,7 @@ impl Gate {
         if !reason.allows() {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
-        Ok(Authorized::new(caller, ()))
+        Ok(Authorized::new(caller, (), proof::Whence::default()))
     }
 
     /// Lets a caller act on a bucket, which must belong to `expected` if the client says so.
@@ -173,6 +176,9 @@ impl Gate {
         let caller = self.caller(request).await?;
         let name: BucketName = name.parse().map_err(error::name)?;
         let row = self.catalog.bucket(&name).await.map_err(error::catalog)?;
+        if let Some(trail) = request.extensions.get::<Trail>() {
+            trail.note(noted(&caller, &name, &row));
+        }
         if expected.is_some_and(|owner| owner != row.owner.as_str()) {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
@@ -230,6 +236,13 @@ impl Gate {
             None => Ok(Caller::Anonymous),
         }
     }
+}
+
+/// What the log of a bucket is told of a request.
+fn noted(caller: &Caller, name: &BucketName, row: &Bucket) -> Noted {
+    let arn = caller.signer().and_then(|signer| signer.arn.clone());
+    let requester = arn.or_else(|| caller.account().map(AccountId::to_string));
+    Noted { bucket: name.clone(), id: row.id, owner: row.owner.clone(), requester }
 }
 
 fn agrees_to_pay(caller: &Caller, envelope: &Envelope<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! The proof that somebody may do something.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use metadata::Bucket;
@@ -9,12 +10,22 @@ use types::{AccountId, BucketId, BucketName};
 
 use super::access::{Access, PublicAccessBlock};
 use super::caller::Caller;
+use crate::http::RequestId;
+use crate::rules::notification::Origin;
 
 /// The proof that the caller may do `A` on `on`. Nothing but [`super::Gate`] makes one.
 pub(in crate::s3) struct Authorized<A, On = Arc<Opened>> {
     caller: Caller,
     on: On,
+    from: Whence,
     action: PhantomData<A>,
+}
+
+/// Where a request came from, and its id.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Whence {
+    pub(super) address: Option<IpAddr>,
+    pub(super) id: Option<RequestId>,
 }
 
 /// A bucket as it was when the request was allowed.
@@ -26,8 +37,8 @@ pub(in crate::s3) struct Opened {
 
 impl<A, On> Authorized<A, On> {
     /// Only for the gate.
-    pub(super) fn new(caller: Caller, on: On) -> Self {
-        Self { caller, on, action: PhantomData }
+    pub(super) fn new(caller: Caller, on: On, from: Whence) -> Self {
+        Self { caller, on, from, action: PhantomData }
     }
 
     /// Whose what is made now will be: the caller's account, or the id that stands for nobody.
@@ -45,6 +56,15 @@ impl<A> Authorized<A> {
     /// The bucket.
     pub(in crate::s3) fn bucket(&self) -> &Bucket {
         &self.on.row
+    }
+
+    /// Who asks, as events tell it.
+    pub(in crate::s3) fn origin(&self) -> Origin {
+        Origin {
+            account: self.caller.account().cloned(),
+            address: self.from.address,
+            request: self.from.id.map(|id| id.to_string()),
+        }
     }
 
     /// The bucket's identity.

@@ -31,6 +31,7 @@ use self::policy::Policy;
 use self::signature::Signed;
 use super::auth::AccessKeys;
 use super::authorize::{TOKEN, Vouched};
+use super::rate::Rates;
 use super::{Library, error};
 use crate::put::PUT_MAX;
 
@@ -39,25 +40,34 @@ pub(super) use self::file::{FormFault, Slack};
 /// Answers forms.
 #[derive(Clone)]
 pub(super) struct Forms {
-    /// Checks no signatures.
     trusting: Library,
     keys: Arc<AccessKeys>,
+    rates: Arc<Rates>,
     clock: SharedClock,
     domain: Option<Arc<SingleDomain>>,
-    /// Whether policies signed the old way are believed.
     v2: bool,
 }
 
+/// What the door to forms stands on.
+pub(super) struct FormsParts {
+    /// Checks no signatures.
+    pub(super) trusting: Library,
+    /// Who signs.
+    pub(super) keys: Arc<AccessKeys>,
+    /// How often a client may ask.
+    pub(super) rates: Arc<Rates>,
+    /// The time.
+    pub(super) clock: SharedClock,
+    /// Whose subdomains are buckets.
+    pub(super) domain: Option<SingleDomain>,
+    /// Whether policies signed the old way are believed.
+    pub(super) v2: bool,
+}
+
 impl Forms {
-    /// `trusting` checks no signatures.
-    pub(super) fn new(
-        trusting: Library,
-        keys: Arc<AccessKeys>,
-        clock: SharedClock,
-        domain: Option<SingleDomain>,
-        v2: bool,
-    ) -> Self {
-        Self { trusting, keys, clock, domain: domain.map(Arc::new), v2 }
+    pub(super) fn new(parts: FormsParts) -> Self {
+        let FormsParts { trusting, keys, rates, clock, domain, v2 } = parts;
+        Self { trusting, keys, rates, clock, domain: domain.map(Arc::new), v2 }
     }
 
     /// The bucket a request posts a form to, or nothing if it is no such request.
@@ -109,6 +119,8 @@ impl Forms {
             }
             None => None,
         };
+        self.rates
+            .count(vouched.as_ref().map(|vouched| vouched.key.as_str()), &parts.extensions)?;
         let mut range = 0..=PUT_MAX;
         if let Some(signed) = &signed {
             let policy = Policy::parse(signed.policy())?;

@@ -9,11 +9,14 @@ use s3s::{S3ErrorCode, S3Request, S3Result};
 use types::Timestamp;
 
 use super::source::{self, Source};
+use crate::changes::{Changes, Following};
 use crate::get::Reader;
 use crate::put::{Incoming, PutError, Target, Writer};
+use crate::rules::notification::Event;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::{
-    S3Settings, acl, checksum, conditions, describe, encryption, error, protection, tags,
+    S3Settings, acl, archive, checksum, conditions, describe, encryption, error, follow,
+    protection, tags,
 };
 
 /// How often a source that is being collected at this moment is looked up anew.
@@ -22,6 +25,7 @@ const ATTEMPTS: usize = 3;
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    changes: &Changes,
     writer: &Writer,
     reader: &Reader,
     settings: &S3Settings,
@@ -39,9 +43,10 @@ pub(in crate::s3) async fn run(
     // A copy is its writer's, with a list of its own.
     (wish.owner, wish.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
+    wish.following = follow::changes(changes, &allowed).await?;
 
     // Boxed: it holds a whole PUT, and is far larger than the rest.
-    let copied = Box::pin(copy(catalog, writer, reader, &source, &allowed, &wish));
+    let copied = Box::pin(copy(catalog, writer, reader, settings, &source, &allowed, &wish));
     let (entry, from) = copied.await?;
     respond(catalog, &allowed, &wish, &entry, (&source, &from)).await
 }
@@ -63,6 +68,7 @@ struct Wish {
     checksum: Option<ChecksumAlgorithm>,
     owner: Option<types::AccountId>,
     acl: Option<metadata::records::Acl>,
+    following: Following,
 }
 
 impl Wish {
@@ -112,6 +118,7 @@ impl Wish {
                 .transpose()?,
             owner: None,
             acl: None,
+            following: Following::default(),
         })
     }
 
@@ -140,6 +147,7 @@ impl Wish {
         detail.acl.clone_from(&self.acl);
         // A redirect is never taken over.
         detail.headers.website_redirect.clone_from(&self.redirect);
+        let sequel = self.following.created(&self.key, Event::CreatedCopy, &mut detail);
         Target {
             bucket: allowed.at(),
             key: self.key.clone(),
@@ -149,6 +157,8 @@ impl Wish {
             detail,
             customer: self.encrypted.customer.clone(),
             preconditions: self.preconditions.clone(),
+            replica: None,
+            sequel,
         }
     }
 
@@ -180,6 +190,7 @@ async fn copy(
     catalog: &Catalog,
     writer: &Writer,
     reader: &Reader,
+    settings: &S3Settings,
     source: &Source,
     allowed: &Authorized<PutObject>,
     wish: &Wish,
@@ -188,6 +199,7 @@ async fn copy(
     loop {
         let from = source.locate(catalog).await?;
         source::check_size(from.entry.size)?;
+        archive::check_readable(settings, &from.entry, &from.detail, writer.clock.now())?;
         if source.is(allowed, &wish.key) && !wish.changes(&from) {
             return Err(error::refuse(
                 S3ErrorCode::InvalidRequest,

@@ -4,12 +4,14 @@ use metadata::{Catalog, CatalogError, Delete, Deleted};
 use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Result};
 
+use crate::changes::Changes;
 use crate::s3::authorize::{Authorized, BypassGovernanceRetention, DeleteObject, Gate};
-use crate::s3::{conditions, describe, error};
+use crate::s3::{conditions, describe, error, follow};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    changes: &Changes,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<DeleteObjectOutput> {
     let input = &request.input;
@@ -21,9 +23,13 @@ pub(in crate::s3) async fn run(
         && door.may::<BypassGovernanceRetention>(&input.key, named);
     drop(door);
     let input = request.input;
+    let key = describe::key(&input.key)?;
+    let version = describe::version(input.version_id.as_deref())?;
+    let following = follow::changes(changes, &allowed).await?;
     let delete = Delete {
-        version: describe::version(input.version_id.as_deref())?,
-        key: describe::key(&input.key)?,
+        sequel: following.deleted(&key, version.is_some()),
+        version,
+        key,
         preconditions: conditions::of_delete(
             input.if_match.as_ref(),
             input.if_match_size,

@@ -2,15 +2,16 @@
 
 use futures::StreamExt as _;
 use metadata::delete::DELETES_AT_ONCE;
-use metadata::{Catalog, Delete, Deleted};
+use metadata::{Catalog, Delete, Deleted, Sequel};
 use s3s::dto::{
     DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use super::delete_object::settle;
+use crate::changes::Changes;
 use crate::s3::authorize::{BypassGovernanceRetention, DeleteObject, Door, Gate};
-use crate::s3::{conditions, describe, error};
+use crate::s3::{conditions, describe, error, follow};
 
 /// The most keys in one request.
 const KEYS_MAX: usize = 1000;
@@ -23,6 +24,7 @@ type Outcome = Result<Deleted, S3Error>;
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    changes: &Changes,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<DeleteObjectsOutput> {
     let input = &request.input;
@@ -35,7 +37,8 @@ pub(in crate::s3) async fn run(
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
     }
     let batches = wanted.objects.chunks(DELETES_AT_ONCE);
-    let batches: Vec<_> = batches.map(|objects| some(catalog, &door, objects, bypass)).collect();
+    let batches: Vec<_> =
+        batches.map(|objects| some(catalog, changes, &door, objects, bypass)).collect();
     let results: Vec<_> = futures::stream::iter(batches).buffered(AT_ONCE).concat().await;
     let quiet = wanted.quiet == Some(true);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
@@ -52,16 +55,17 @@ pub(in crate::s3) async fn run(
 /// Deletes a few in one transaction; an outcome for each, in their order.
 async fn some(
     catalog: &Catalog,
+    changes: &Changes,
     door: &Door<'_>,
     objects: &[ObjectIdentifier],
     bypass: bool,
 ) -> Vec<Outcome> {
-    let (mut all, mut at) = (Vec::with_capacity(objects.len()), None);
+    let (mut all, mut first) = (Vec::with_capacity(objects.len()), None);
     for object in objects {
         let version = object.version_id.as_deref();
         all.push(match door.object::<DeleteObject>(&object.key, version).await {
             Ok(allowed) => {
-                at = Some(allowed.at());
+                first.get_or_insert(allowed);
                 read(object, bypass && door.may::<BypassGovernanceRetention>(&object.key, version))
             }
             Err(refused) => Err(refused),
@@ -69,11 +73,19 @@ async fn some(
     }
     let read = all;
     // Nothing of it is allowed.
-    let Some(at) = at else {
+    let Some(allowed) = first else {
         return read.into_iter().map(|refused| refused.map(|_| Deleted::default())).collect();
     };
-    let deletes: Vec<_> = read.iter().flatten().cloned().collect();
-    let mut done = match catalog.delete_objects(&at, &deletes).await {
+    let following = match follow::changes(changes, &allowed).await {
+        Ok(following) => following,
+        Err(failed) => return all_failed(read, failed),
+    };
+    let followed = |delete: &Delete| Delete {
+        sequel: following.deleted(&delete.key, delete.version.is_some()),
+        ..delete.clone()
+    };
+    let deletes: Vec<_> = read.iter().flatten().map(followed).collect();
+    let mut done = match catalog.delete_objects(&allowed.at(), &deletes).await {
         Ok(results) => results.into_iter().map(settle),
         Err(failed) => return all_failed(read, error::catalog(failed)),
     };
@@ -104,6 +116,7 @@ fn read(object: &ObjectIdentifier, bypass: bool) -> S3Result<Delete> {
             object.last_modified_time.as_ref(),
         )?,
         bypass,
+        sequel: Sequel::default(),
     })
 }
 

@@ -6,12 +6,12 @@ use metadata::records::{Checksum, Extent};
 use metadata::{Catalog, CatalogError, Entry, Located, LocatedBody};
 use s3s::dto::{self, ChecksumMode};
 use s3s::{S3Error, S3ErrorCode, S3Result};
-use types::{BucketId, ObjectKey};
+use types::{BucketId, ObjectKey, Timestamp};
 
 use crate::put::CustomerKey;
 use crate::s3::authorize::{Authorized, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{customer, describe, error, range};
+use crate::s3::{archive, customer, describe, error, range};
 
 /// What a GET or HEAD asks for.
 pub(super) struct Asked<'a> {
@@ -20,6 +20,7 @@ pub(super) struct Asked<'a> {
     pub(super) part: Option<i32>,
     pub(super) customer: Option<&'a CustomerKey>,
     pub(super) checksum_mode: Option<&'a ChecksumMode>,
+    pub(super) now: Timestamp,
 }
 
 /// An object, and the bytes of it that are meant.
@@ -35,6 +36,8 @@ pub(super) struct Found {
     pub(super) parts: Option<i32>,
     /// Checksums to tell.
     pub(super) checksums: Vec<Checksum>,
+    /// Until when it is restored, in S3's words.
+    pub(super) restore: Option<String>,
 }
 
 /// The object as it is, if there is one.
@@ -74,9 +77,10 @@ pub(super) async fn find(
 
     let tell = asked.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
     let size = located.entry.size;
+    let restore = archive::told(&located.detail, asked.now);
     if let Some((bytes, parts, checksums)) = part {
         let checksums = if tell { checksums } else { Vec::new() };
-        return Ok(Found { located, version, bytes, partial: true, parts, checksums });
+        return Ok(Found { located, version, bytes, partial: true, parts, checksums, restore });
     }
     let (bytes, partial) = match &asked.range {
         Some(asked) => (range::resolve(asked, size)?, true),
@@ -84,7 +88,7 @@ pub(super) async fn find(
     };
     // A checksum of the whole says nothing of a piece.
     let checksums = if tell && !partial { located.detail.checksums.clone() } else { Vec::new() };
-    Ok(Found { located, version, bytes, partial, parts: None, checksums })
+    Ok(Found { located, version, bytes, partial, parts: None, checksums, restore })
 }
 
 /// The bytes of one part of a multipart object, the number of parts, and the part's checksums. An object put whole is its only part.
@@ -177,10 +181,15 @@ macro_rules! output {
                 .lock
                 .retention
                 .map(|retention| $crate::s3::protection::told_until(retention.until)),
+            replication_status: detail
+                .replication
+                .map($crate::s3::describe::replication)
+                .map(::s3s::dto::ReplicationStatus::from_static),
             tag_count: $crate::s3::tags::count(&detail.tags),
             version_id: found.version.clone(),
             metadata: Some(detail.user.iter().cloned().collect()),
             parts_count: found.parts,
+            restore: found.restore.clone(),
             storage_class: entry.class.clone().map(::s3s::dto::StorageClass::from),
             website_redirect_location: headers.website_redirect,
             ..$kind::default()

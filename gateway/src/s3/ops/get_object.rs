@@ -1,6 +1,7 @@
 //! GetObject. The library puts the `response-*` overrides on the answer.
 
 use bytes::Bytes;
+use metadata::Located;
 use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{S3Request, S3Result};
 
@@ -9,12 +10,13 @@ use crate::configs::Configs;
 use crate::get::Reader;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{body, customer, encryption, error, expiration};
+use crate::s3::{S3Settings, archive, body, customer, encryption, error, expiration};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     configs: &Configs,
     reader: &Reader,
+    settings: &S3Settings,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<GetObjectOutput> {
     let input = &request.input;
@@ -44,8 +46,11 @@ pub(in crate::s3) async fn run(
         part: input.part_number,
         customer: customer.as_ref(),
         checksum_mode: input.checksum_mode.as_ref(),
+        now: gate.now(),
     };
     let found = found::find(&allowed, located, asked).await?;
+    let Located { entry, detail, .. } = &found.located;
+    archive::check_readable(settings, entry, detail, gate.now())?;
     let len = found.bytes.end - found.bytes.start;
     let bytes = if len == 0 {
         StreamingBlob::from(Bytes::new())

@@ -41,6 +41,7 @@ pub(in crate::s3) async fn run(
         part: input.part_number,
         customer: customer.as_ref(),
         checksum_mode: input.checksum_mode.as_ref(),
+        now: gate.now(),
     };
     let found = found::find(&allowed, located, asked).await?;
     let mut output = found::output!(HeadObjectOutput, &found);

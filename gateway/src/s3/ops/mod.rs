@@ -21,8 +21,12 @@ pub(super) mod lock;
 pub(super) mod multipart;
 pub(super) mod put_bucket_encryption;
 pub(super) mod put_object;
+pub(super) mod rename_object;
+pub(super) mod restore_object;
 pub(super) mod tagging;
 pub(super) mod versioning;
 
+mod append_object;
+mod extract;
 mod found;
 mod source;

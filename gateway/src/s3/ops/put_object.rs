@@ -1,47 +1,111 @@
 //! PutObject.
 
-use metadata::Catalog;
 use metadata::records::{Checksum, Detail};
+use metadata::{Catalog, Sequel};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::stream::ByteStream as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::Timestamp;
 
+use super::append_object;
+use super::extract::{self, Unpack};
+use crate::changes::Changes;
 use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
+use crate::rules::notification::Event;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::body::Fault;
 use crate::s3::checksum::{self, Claims};
 use crate::s3::encryption::{self, Wish};
 use crate::s3::form::Slack;
-use crate::s3::{S3Settings, acl, body, conditions, describe, error, expiration, protection, tags};
+use crate::s3::{
+    S3Settings, acl, body, conditions, describe, error, expiration, follow, protection, tags,
+};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
     configs: &Configs,
+    changes: &Changes,
     writer: &Writer,
     settings: &S3Settings,
     request: S3Request<PutObjectInput>,
 ) -> S3Result<PutObjectOutput> {
     let input = &request.input;
     let expected = input.expected_bucket_owner.as_deref();
-    let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
-    let slack = request.extensions.get::<Slack>().map_or(0, |slack| slack.0);
+    let door = gate.open(&request, &input.bucket, expected).await?;
+    let allowed = door.write(&input.key).await?;
+    let unpack = Unpack::asked(input, &request.headers)?;
+    let door = match &unpack {
+        Some(_) => Some(door.into_owned()),
+        None => {
+            drop(door);
+            None
+        }
+    };
+    let slack = request.extensions.get::<Slack>().map(|slack| slack.0);
+    // Only forms leave slack.
+    let event = if slack.is_some() { Event::CreatedPost } else { Event::CreatedPut };
+    let slack = slack.unwrap_or_default();
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let claims = Claims::read(&headers, checksum::given!(input), trailing_headers.as_ref())?;
     let len = length(input.content_length, input.body.as_ref())?;
+    let mut append = match input.write_offset_bytes {
+        Some(offset) => Some(append_object::ask(catalog, &allowed, &input, offset).await?),
+        None => None,
+    };
+    if let Some(object) = append.as_mut().and_then(append_object::Asked::take_object)
+        && let Some(asked) = append
+    {
+        let (incoming, fault) = incoming(&mut input, len, slack, &claims);
+        let (to, bytes) = ((asked, object), (incoming, fault));
+        return append_object::run(writer, &allowed, input, claims, to, bytes).await;
+    }
     let asked = encryption::asked!(input);
     let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
     let mut target = target(&allowed, settings, writer.clock.now(), wish, &mut input)?;
     (target.owner, target.detail.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&headers)).await?;
-    if target.preconditions != metadata::Preconditions::default() {
+    let following = follow::changes(changes, &allowed).await?;
+    if let Some((unpack, door)) = unpack.zip(door) {
+        let body = incoming(&mut input, len, slack, &claims);
+        // Boxed: it holds a PUT of its own.
+        return Box::pin(extract::run(writer, &door, &unpack, &following, target, body)).await;
+    }
+    if let Some(append) = append {
+        target.preconditions = append.preconditions;
+    } else if target.preconditions != metadata::Preconditions::default() {
         // The commit decides; this only spares the client the upload.
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
         target.preconditions.check(present.as_ref()).map_err(error::catalog)?;
     }
+    target.sequel = following.created(&target.key, event, &mut target.detail);
     let (encryption, tags) = (target.detail.encryption.clone(), target.detail.tags.clone());
 
+    let appends = target.preconditions.offset.is_some();
+    let (incoming, fault) = incoming(&mut input, len, slack, &claims);
+    let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
+
+    let mut output = PutObjectOutput {
+        e_tag: Some(describe::etag(&entry.etag)),
+        checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
+        expiration: expiration::of_written(configs, allowed.id(), &input.key, &entry, &tags).await,
+        size: appends.then(|| describe::signed(entry.size)),
+        version_id: describe::version_written(entry.version),
+        ssekms_encryption_context: encryption::context(&encryption),
+        ..PutObjectOutput::default()
+    };
+    encryption::show!(output, &encryption);
+    checksum::show!(output, claims.held().iter());
+    Ok(output)
+}
+
+fn incoming(
+    input: &mut PutObjectInput,
+    len: u64,
+    slack: u64,
+    claims: &Claims,
+) -> (Incoming, Fault) {
     let (stream, fault) = body::receive(input.body.take());
     let incoming = Incoming {
         len,
@@ -51,19 +115,7 @@ pub(in crate::s3) async fn run(
         checksums: claims.of_object(),
         trailer: claims.trailer(),
     };
-    let entry = writer.put_object(target, incoming).await.map_err(|failed| fault.blame(failed))?;
-
-    let mut output = PutObjectOutput {
-        e_tag: Some(describe::etag(&entry.etag)),
-        checksum_type: claims.held().map(|checksum: Checksum| checksum::type_of(checksum.kind)),
-        expiration: expiration::of_written(configs, allowed.id(), &input.key, &entry, &tags).await,
-        version_id: describe::version_written(entry.version),
-        ssekms_encryption_context: encryption::context(&encryption),
-        ..PutObjectOutput::default()
-    };
-    encryption::show!(output, &encryption);
-    checksum::show!(output, claims.held().iter());
-    Ok(output)
+    (incoming, fault)
 }
 
 /// How many bytes will come: what the framing says, which a signature covers, or else the header.
@@ -87,9 +139,6 @@ fn target(
     wish: Wish,
     input: &mut PutObjectInput,
 ) -> S3Result<Target> {
-    if input.write_offset_bytes.is_some() {
-        return Err(error::later("Appending to an object"));
-    }
     let (class, geometry) =
         describe::class(settings, allowed.bucket(), input.storage_class.as_ref())?;
     Ok(Target {
@@ -108,5 +157,7 @@ fn target(
         },
         customer: wish.customer,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
+        replica: None,
+        sequel: Sequel::default(),
     })
 }

@@ -45,12 +45,15 @@ pub(in crate::s3) mod put_object_acl {
     use s3s::dto::{PutObjectAclInput, PutObjectAclOutput};
     use s3s::{S3Request, S3Result};
 
+    use crate::changes::Changes;
+    use crate::rules::notification::Event;
     use crate::s3::authorize::{Authorized, Gate, PutObjectAcl, owner_of};
-    use crate::s3::{acl, describe, error};
+    use crate::s3::{acl, describe, error, follow};
 
     pub(in crate::s3) async fn run(
         gate: &Gate,
         catalog: &Catalog,
+        changes: &Changes,
         request: S3Request<PutObjectAclInput>,
     ) -> S3Result<PutObjectAclOutput> {
         let input = &request.input;
@@ -72,8 +75,9 @@ pub(in crate::s3) mod put_object_acl {
         };
         // The version that was looked at: a newer one may be somebody else's.
         let version = Some(located.entry.version);
+        let sequel = follow::changes(changes, &allowed).await?.written(&key, Event::AclPut);
         catalog
-            .change_detail(&allowed.at(), &key, version, change)
+            .change_detail_then(&allowed.at(), &key, version, change, &sequel)
             .await
             .map_err(error::catalog)?;
         Ok(PutObjectAclOutput { request_charged: allowed.charged() })

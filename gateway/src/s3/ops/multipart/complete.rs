@@ -11,11 +11,13 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use types::MIB;
 
 use super::under_way::{self, PARTS_MAX};
+use crate::changes::Changes;
 use crate::digest;
 use crate::put::Writer;
+use crate::rules::notification::Event;
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::encryption::Told;
-use crate::s3::{checksum, conditions, customer, describe, error};
+use crate::s3::{checksum, conditions, customer, describe, error, follow};
 
 /// Every part but the last has at least this many bytes.
 const PART_MIN: u64 = 5 * MIB;
@@ -23,6 +25,7 @@ const PART_MIN: u64 = 5 * MIB;
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    changes: &Changes,
     writer: &Writer,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
@@ -44,6 +47,9 @@ pub(in crate::s3) async fn run(
     let checksums = object_checksums(&upload, &parts);
     check_claims(&mut input, &upload, &parts, &checksums)?;
 
+    let following = follow::changes(changes, &allowed).await?;
+    let mut detail = upload.detail.clone();
+    let sequel = following.created(&at.1, Event::CreatedCompleteMultipartUpload, &mut detail);
     let completion = Completion {
         parts: parts.iter().map(|(number, part)| (*number, part.md5)).collect(),
         etag: Etag {
@@ -52,7 +58,11 @@ pub(in crate::s3) async fn run(
         },
         checksums,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
+        replication: detail.replication,
+        sequel,
     };
+    let size = parts.iter().fold(0_u64, |size, (_, part)| size.saturating_add(part.len));
+    writer.quotas.admit(at.0, size).map_err(|full| error::put(full.into()))?;
     let done = catalog.complete_upload(writer.session.id(), &allowed.at(), &at, &completion).await;
     let entry = done.map_err(error::catalog)?;
     Ok(respond(input, &entry, &completion.checksums, &upload.detail.encryption))

@@ -13,7 +13,7 @@ use crate::get::Reader;
 use crate::put::{CustomerKey, Incoming, PutError, Writer};
 use crate::s3::authorize::{Authorized, Gate, PutObject};
 use crate::s3::ops::source::{self, Source};
-use crate::s3::{checksum, customer, describe, encryption, error, range};
+use crate::s3::{S3Settings, archive, checksum, customer, describe, encryption, error, range};
 
 /// Where the copy goes.
 struct Place<'a> {
@@ -28,6 +28,7 @@ pub(in crate::s3) async fn run(
     catalog: &Catalog,
     writer: &Writer,
     reader: &Reader,
+    settings: &S3Settings,
     mut request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<UploadPartCopyOutput> {
     let input = &request.input;
@@ -48,6 +49,7 @@ pub(in crate::s3) async fn run(
     customer::check_part(&upload.detail.encryption, customer.as_ref())?;
 
     let from = source.locate(catalog).await?;
+    archive::check_readable(settings, &from.entry, &from.detail, writer.clock.now())?;
     let asked = input
         .copy_source_range
         .as_deref()

@@ -8,18 +8,28 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Result};
 
+use crate::configs::Configs;
+use crate::rules::replication::Replication;
 use crate::s3::authorize::{Authorized, Gate, PutBucketVersioning};
 use crate::s3::error;
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    configs: &Configs,
     request: S3Request<PutBucketVersioningInput>,
 ) -> S3Result<PutBucketVersioningOutput> {
     let input = &request.input;
     let allowed: Authorized<PutBucketVersioning> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let versioning = wanted(&request.input.versioning_configuration)?;
+    let replicated = configs.get::<Replication>(allowed.id()).await.map_err(error::catalog)?;
+    if replicated.is_some() && versioning != Versioning::Enabled {
+        return Err(error::refuse(
+            S3ErrorCode::InvalidBucketState,
+            "A replication configuration is present on this bucket, so you cannot change the versioning state. To change the versioning state, first delete the replication configuration.",
+        ));
+    }
     let at = allowed.at();
     let changed = catalog.change_bucket(&at, |bucket| {
         // A locked version must not be overwritten by a version `null`.

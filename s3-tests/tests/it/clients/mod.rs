@@ -1,12 +1,18 @@
 //! Real clients, each against the real binaries, each with a tree of small files and a large one there and back.
 
+mod backups;
+mod browser;
+mod interface;
+mod served;
+mod tables;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::cluster::{ACCESS, Cluster, Options, SECRET};
-use drystone_s3_tests::tools::{Tool, assert_same_trees, aws, python};
+use drystone_s3_tests::tools::{Tool, assert_same_trees, aws, python, script};
 use drystone_s3_tests::{checksum, scaled};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::aws::AmazonS3Builder;
@@ -63,9 +69,9 @@ fn assert_is(path: &Path, content: Content) {
 async fn boto3_works_with_its_default_checksums() {
     let Some(cluster) = cluster("boto3").await else { return };
     let tool = Tool::new(&cluster, "boto3");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/boto3_suite.py");
+    let script = script("boto3_suite.py");
     let (files, large) = (scaled(1000, 10_000).to_string(), scaled(32 * MIB + 3, GIB).to_string());
-    print!("{}", tool.run(python(), &[&script.display().to_string(), &files, &large]));
+    print!("{}", tool.run(python(), &[&script, &files, &large]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
