@@ -194,7 +194,7 @@ fn check(settings: &mut AcmeSettings) -> Result<(), AcmeError> {
         }
     }
     let directory = settings.directory.parse().ok();
-    if !directory.is_some_and(|uri| authority(&uri).is_some()) {
+    if directory.is_none_or(|uri| authority(&uri).is_none()) {
         return Err(AcmeError::Directory(settings.directory.clone()));
     }
     Ok(())
