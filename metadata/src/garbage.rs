@@ -223,16 +223,17 @@ impl Catalog {
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn abandon_stream(&self, stream: StreamId) -> Result<(), CatalogError> {
+    pub async fn abandon_stream(&self, stream: StreamId) -> Result<bool, CatalogError> {
         kv::transact(&*self.kv, |tx| async move {
             // A row that is on its way this moment conflicts with this read.
             let row = STREAMS.get_for_update(&tx, &stream).await?;
+            let whole = row.as_ref().is_some_and(|row| row.state == StreamState::Whole);
             if let Some(row) = row.filter(|row| row.state == StreamState::Writing) {
                 STREAMS.put(&tx, &stream, &StreamRow { state: StreamState::Dying, ..row });
                 UNFINISHED.delete(&tx, &stream);
             }
             CHECKS.put(&tx, &(spread(stream), self.now(), stream), &());
-            Ok(())
+            Ok(!whole)
         })
         .await
     }

@@ -129,7 +129,13 @@ impl Catalog {
         let Rename { source, target, .. } = rename.clone();
         let at = (bucket, token.clone());
         let behind = Span::of(&KeyPrefix::of(&bucket)).after_key(&at);
-        for (other, done) in RENAMES.scan(tx, behind, TIDIED).await? {
+        let mut others = RENAMES.scan(tx, behind, TIDIED).await?;
+        if others.len() < TIDIED {
+            // Tokens that only ever grow leave nothing behind the newest.
+            let all = Span::of(&KeyPrefix::of(&bucket));
+            others.extend(RENAMES.scan(tx, all, TIDIED).await?);
+        }
+        for (other, done) in others {
             if self.is_over(&done) {
                 RENAMES.delete(tx, &other);
             }

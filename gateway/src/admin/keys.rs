@@ -176,6 +176,9 @@ async fn rotate(admin: &AdminParts, id: String, details: Details) -> Result<Json
     if old.session.is_some() {
         return Err(ApiError::Invalid("a temporary key ends by itself".to_owned()));
     }
+    if !old.enabled {
+        return Err(ApiError::Invalid("a disabled key is not rotated: enable it first".to_owned()));
+    }
     let scope = Scope { name: old.name, policy: old.policy, expires: old.expires };
     let pair = secrets::generate();
     let made = if overlap.is_zero() {

@@ -39,7 +39,10 @@ impl Abandon {
         stream: StreamId,
         offered: Vec<(NodeId, ShardId)>,
     ) -> Result<(), CatalogError> {
-        catalog.abandon_stream(stream).await?;
+        if !catalog.abandon_stream(stream).await? {
+            // Its commit happened after all: whether anybody refers to it is for collect to decide.
+            return Ok(());
+        }
         let mut by_node: HashMap<NodeId, Vec<ShardId>> = HashMap::new();
         for (node, shard) in offered {
             by_node.entry(node).or_default().push(shard);

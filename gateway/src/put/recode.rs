@@ -114,6 +114,20 @@ impl Recoder {
                 .collect(),
             streams: new.iter().map(|(_, stored)| stored.commit.clone()).collect(),
         };
+        // To its end even if upkeep is stopped: half-way, nobody could say whether it happened, and the new shards would be dropped.
+        let (this, bucket, version) = (self.clone(), bucket.clone(), version.clone());
+        let commit =
+            tokio::spawn(async move { this.change_over(&bucket, &version, recoded, new).await });
+        commit.await.unwrap_or(Err(PutError::ShuttingDown.into()))
+    }
+
+    async fn change_over(
+        &self,
+        bucket: &(BucketName, BucketId),
+        version: &ListedVersion,
+        recoded: Recoded,
+        new: Vec<(Extent, Stored)>,
+    ) -> Result<(), RecodeError> {
         let session = self.writer.session.id();
         let committed = self.catalog.recode_version(session, bucket, version, recoded).await;
         for (_, stored) in new {

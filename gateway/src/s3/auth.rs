@@ -147,6 +147,11 @@ impl Signer {
         &self.secret
     }
 
+    /// Whether it stands for a session of a role.
+    pub(super) fn is_of_role(&self) -> bool {
+        self.temporary && self.name.contains('/')
+    }
+
     /// What its policies say together; `None` if nothing narrows it.
     pub(super) fn says(&self, asked: &Asked<'_>) -> Option<Verdict> {
         if self.policies.is_empty() {
@@ -204,7 +209,8 @@ pub(super) fn narrowed(own: Option<&str>, further: Option<String>) -> Option<Str
 /// How policies name a key: a temporary one as the role's session that it is, a named one as a user of its account.
 fn arn(row: &AccessKey) -> Option<String> {
     let (account, name) = (&row.account, &row.name);
-    match (row.session.is_some(), name.is_empty()) {
+    // A session of a role is named ROLE/SESSION, and no other key has a slash in its name.
+    match (row.session.is_some() && name.contains('/'), name.is_empty()) {
         (_, true) => None,
         (true, false) => Some(format!("arn:aws:sts::{account}:assumed-role/{name}")),
         (false, false) => Some(format!("arn:aws:iam::{account}:user/{name}")),

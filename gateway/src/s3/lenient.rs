@@ -9,7 +9,7 @@ use s3s::route::S3Route;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
 
 use super::Library;
-use super::authorize::{TOKEN, Vouched};
+use super::authorize::{Signed, TOKEN, Vouched};
 
 /// The side door.
 pub(super) struct UselessRange {
@@ -36,7 +36,13 @@ impl S3Route for UselessRange {
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        // A signature for another service is none for this one.
+        if request.service.as_deref().is_some_and(|service| service != "s3") {
+            return Err(S3Error::new(S3ErrorCode::SignatureDoesNotMatch));
+        }
         let token = token(&request);
+        let date = parameter(&request.uri, "X-Amz-Date");
+        let signed = Some(Signed { presigned: date.is_some(), date });
         let signer = request.credentials.map(|credentials| credentials.access_key);
         let mut plain = Request::new(Body::empty());
         *plain.method_mut() = request.method;
@@ -47,7 +53,7 @@ impl S3Route for UselessRange {
         plain.headers_mut().remove(header::AUTHORIZATION);
         *plain.extensions_mut() = request.extensions;
         if let Some(key) = signer {
-            plain.extensions_mut().insert(Vouched { key, token });
+            plain.extensions_mut().insert(Vouched { key, token, signed });
         }
         let answer = self.trusting.call(plain).await.map_err(S3Error::internal_error)?;
         let (parts, body) = answer.into_parts();
@@ -63,13 +69,13 @@ impl S3Route for UselessRange {
 /// The session token of a temporary key, wherever it came: what goes to the second service has lost its query's `x-amz-` parameters.
 fn token(request: &S3Request<Body>) -> Option<String> {
     let header = request.headers.get(TOKEN).and_then(|value| value.to_str().ok());
-    let pairs = request.uri.query().unwrap_or_default().split('&');
-    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
-    let query = || {
-        let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case(TOKEN))?;
-        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
-    };
-    header.map(str::to_owned).or_else(query)
+    header.map(str::to_owned).or_else(|| parameter(&request.uri, "X-Amz-Security-Token"))
+}
+
+fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 fn is_useless(range: &HeaderValue) -> bool {

@@ -24,7 +24,7 @@ use types::{KIB, Timestamp};
 use super::auth::{Signer, narrowed};
 use super::authorize::Gate;
 use super::lenient::UselessRange;
-use super::policy::{Kind, Policy};
+use super::policy::{Asked, Context, Identity, Key, Kind, Policy, Values, Verdict};
 use super::rate::Rates;
 use super::{dates, error};
 use crate::secrets;
@@ -118,11 +118,12 @@ impl Tokens {
                 if signer.temporary {
                     return Err(S3Error::new(S3ErrorCode::AccessDenied));
                 }
-                let issued = self.issue(signer, String::new(), &form).await?;
+                let issued = self.issue(signer, signer.name.clone(), &form).await?;
                 answer("GetSessionToken", &credentials(&issued))
             }
             "AssumeRole" => {
                 let name = role(signer, &form)?;
+                self.may_assume(signer, &form)?;
                 let issued = self.issue(signer, name.clone(), &form).await?;
                 answer("AssumeRole", &assumed(signer, &name, &issued))
             }
@@ -131,6 +132,31 @@ impl Tokens {
         let mut response = S3Response::new(Body::from(xml));
         response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
         Ok(response)
+    }
+
+    /// Only the account itself takes any role. A key that policies can name must have one that lets it: else it could shed what they deny it.
+    fn may_assume(&self, signer: &Signer, form: &Form) -> S3Result<()> {
+        struct Nothing;
+        impl Context for Nothing {
+            fn values(&self, _: &Key) -> Values {
+                Values::Absent
+            }
+        }
+        let asked = Asked {
+            who: Identity {
+                account: Some(signer.account.as_str()),
+                arn: signer.arn.as_deref(),
+                service: None,
+            },
+            action: "sts:AssumeRole",
+            resource: form.get("RoleArn").unwrap_or_default(),
+            context: &Nothing,
+        };
+        match signer.says(&asked) {
+            Some(Verdict::Allow) => Ok(()),
+            None if signer.arn.is_none() => Ok(()),
+            _ => Err(S3Error::new(S3ErrorCode::AccessDenied)),
+        }
     }
 
     async fn issue(&self, signer: &Signer, name: String, form: &Form) -> S3Result<Issued> {

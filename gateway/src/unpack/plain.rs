@@ -3,10 +3,12 @@
 //! The decoders are synchronous: each runs on a blocking thread of its own between two pipes of fixed size, and ends when either side goes away.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::{Arc, LazyLock};
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, DuplexStream};
+use tokio::sync::Semaphore;
 use tokio_util::io::SyncIoBridge;
 use types::{KIB, MIB};
 
@@ -23,38 +25,44 @@ pub type Plain = Box<dyn AsyncRead + Send + Unpin>;
 /// The plain bytes of `reader`, whichever way they are compressed.
 ///
 /// # Errors
-/// If nothing can be read.
+/// If nothing can be read; [`io::ErrorKind::ResourceBusy`] if too many decoders run.
 pub async fn decompress(reader: DuplexStream) -> io::Result<Plain> {
     let mut reader = tokio::io::BufReader::new(reader);
     // All of a small body, and of any other far more than this looks at.
     let start = reader.fill_buf().await?;
     if start.starts_with(&GZIP) {
-        return Ok(Box::new(run(reader, |bytes| Ok(MultiGzDecoder::new(bytes)))));
+        return Ok(Box::new(run(reader, |bytes| Ok(MultiGzDecoder::new(bytes)))?));
     }
     if start.starts_with(&ZSTD) {
-        return Ok(Box::new(run(reader, Frames::new)));
+        return Ok(Box::new(run(reader, Frames::new)?));
     }
     Ok(Box::new(reader))
 }
 
 type Bridge = BufReader<SyncIoBridge<tokio::io::BufReader<DuplexStream>>>;
 
+/// Decoders that may run at once. Each holds a thread of the pool that sealing and digests need too, for as long as its client takes.
+const DECODERS: usize = 32;
+static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(DECODERS)));
+
 /// Runs a decoder; what it gives. If it fails, its output ends early, which no archive survives.
 fn run<D: Read>(
     reader: tokio::io::BufReader<DuplexStream>,
     decoder: impl FnOnce(Bridge) -> io::Result<D> + Send + 'static,
-) -> DuplexStream {
+) -> io::Result<DuplexStream> {
+    let place = Arc::clone(&PLACES).try_acquire_owned().map_err(|_| io::ErrorKind::ResourceBusy)?;
     let (near, far) = tokio::io::duplex(PIPE);
     let bridge = SyncIoBridge::new(reader);
     let mut out = SyncIoBridge::new(far);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let copied = decoder(BufReader::new(bridge))
             .and_then(|mut decoder| io::copy(&mut decoder, &mut out));
         if let Err(error) = copied {
             tracing::debug!(%error, "an archive's decompression ended early");
         }
     });
-    near
+    Ok(near)
 }
 
 /// Frames of Zstandard, one after another.

@@ -207,7 +207,11 @@ impl Making<'_> {
             let (id, named) = (self.source.1.id, Some(version.entry.version));
             match self.worker.catalog.locate_version(id, &version.key, named).await {
                 Ok(located) => Some(located.detail),
-                Err(CatalogError::NoSuchKey | CatalogError::NoSuchVersion) => return Ok(()),
+                Err(
+                    CatalogError::NoSuchKey
+                    | CatalogError::NoSuchVersion
+                    | CatalogError::DeleteMarker { .. },
+                ) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         } else {

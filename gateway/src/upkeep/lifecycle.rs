@@ -243,7 +243,11 @@ impl Walk<'_> {
         let id = Some(version.entry.version);
         match self.worker.catalog.locate_version(self.bucket.1, &version.key, id).await {
             Ok(located) => Ok(located.detail.tags),
-            Err(CatalogError::NoSuchKey | CatalogError::NoSuchVersion) => Ok(Vec::new()),
+            Err(
+                CatalogError::NoSuchKey
+                | CatalogError::NoSuchVersion
+                | CatalogError::DeleteMarker { .. },
+            ) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

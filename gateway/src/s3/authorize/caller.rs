@@ -66,7 +66,7 @@ impl Caller {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Anonymous => "Anonymous",
-            Self::Signed(signer) if signer.temporary => "AssumedRole",
+            Self::Signed(signer) if signer.is_of_role() => "AssumedRole",
             Self::Signed(signer) if signer.arn.is_some() => "User",
             Self::Signed(_) => "Account",
         }
@@ -84,7 +84,7 @@ impl Caller {
     /// `aws:username`: the name of a key that has one.
     pub(super) fn user_name(&self) -> Option<&str> {
         let signer = self.signer()?;
-        (signer.arn.is_some() && !signer.temporary).then_some(signer.name.as_str())
+        (signer.arn.is_some() && !signer.is_of_role()).then_some(signer.name.as_str())
     }
 }
 
@@ -99,4 +99,15 @@ pub(crate) fn is_reserved(id: &AccountId) -> bool {
 pub(in crate::s3) struct Vouched {
     pub(in crate::s3) key: String,
     pub(in crate::s3) token: Option<String>,
+    /// How it was signed, where conditions may ask for it; a form says nothing.
+    pub(in crate::s3) signed: Option<Signed>,
+}
+
+/// How a request was signed.
+#[derive(Clone)]
+pub(in crate::s3) struct Signed {
+    /// Whether the signature is in the query.
+    pub(in crate::s3) presigned: bool,
+    /// `X-Amz-Date` of the query.
+    pub(in crate::s3) date: Option<String>,
 }

@@ -160,10 +160,10 @@ impl<'r> Door<'r> {
             self.while_writing::<PutObjectTagging>(key)?;
         }
         if asks("x-amz-object-lock-mode") || asks("x-amz-object-lock-retain-until-date") {
-            self.while_writing::<PutObjectRetention>(key)?;
+            self.ask::<PutObjectRetention>(key)?;
         }
         if asks("x-amz-object-lock-legal-hold") {
-            self.while_writing::<PutObjectLegalHold>(key)?;
+            self.ask::<PutObjectLegalHold>(key)?;
         }
         if asks("x-amz-acl") || GRANTS.into_iter().any(asks) {
             self.not_denied::<PutObjectAcl>(key)?;
@@ -175,6 +175,12 @@ impl<'r> Door<'r> {
     fn while_writing<A: OfObject>(&self, key: &str) -> S3Result<()> {
         let meta = Meta { rule: PutObject::META.rule, ..A::META };
         let wanted = Wanted { meta, key: Some(key), version: None, initiator: None };
+        self.tell_and_check(wanted, self.decide(wanted, None, &[]))
+    }
+
+    /// Lets the caller do `A` to an object that is about to be written. A lock binds the bucket's owner too: a grant to write is not enough.
+    fn ask<A: OfObject>(&self, key: &str) -> S3Result<()> {
+        let wanted = Wanted { meta: A::META, key: Some(key), version: None, initiator: None };
         self.tell_and_check(wanted, self.decide(wanted, None, &[]))
     }
 
@@ -297,8 +303,13 @@ impl<'r> Door<'r> {
             resource: &resource,
             context: &facts,
         };
+        // A grant to write does not reach back: old versions are their bucket's owner's to delete.
+        let rule = match (wanted.meta.of_version, wanted.version) {
+            (Some("s3:DeleteObjectVersion"), Some(_)) => Rule::Bucket(None),
+            _ => wanted.meta.rule,
+        };
         let case = Case {
-            rule: wanted.meta.rule,
+            rule,
             rescue: wanted.meta.rescue,
             caller: self.caller.account(),
             of_key: self.caller.signer().and_then(|signer| signer.says(&asked)),

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use types::{AccountId, Timestamp};
 
-use super::caller::Caller;
+use super::caller::{Caller, Signed, Vouched};
 use crate::http::Peer;
 use crate::s3::policy::{Context, Key, Values};
 
@@ -23,6 +23,8 @@ pub(super) struct Envelope<'r> {
     headers: Cow<'r, HeaderMap>,
     uri: Cow<'r, Uri>,
     peer: Option<Peer>,
+    /// How it was signed, if that was found out elsewhere.
+    signed: Option<Signed>,
 }
 
 impl<'r> Envelope<'r> {
@@ -31,6 +33,7 @@ impl<'r> Envelope<'r> {
             headers: Cow::Borrowed(&request.headers),
             uri: Cow::Borrowed(&request.uri),
             peer: request.extensions.get::<Peer>().copied(),
+            signed: request.extensions.get::<Vouched>().and_then(|vouched| vouched.signed.clone()),
         }
     }
 
@@ -39,6 +42,7 @@ impl<'r> Envelope<'r> {
             headers: Cow::Owned(self.headers.into_owned()),
             uri: Cow::Owned(self.uri.into_owned()),
             peer: self.peer,
+            signed: self.signed,
         }
     }
 
@@ -48,13 +52,15 @@ impl<'r> Envelope<'r> {
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
-    /// A parameter of the query, its name in any case.
+    /// A parameter of the query, as the operation reads it: by its exact name, once decoded.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        let decode = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_decode_str(&text).decode_utf8_lossy().into_owned()
+        };
         let pairs = self.uri.query()?.split('&');
         let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        let value = value.replace('+', " ");
-        Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
+        pairs.find(|(key, _)| decode(key) == name).map(|(_, value)| decode(value))
     }
 
     /// Where it came from.
@@ -162,14 +168,19 @@ impl Facts<'_> {
     }
 
     fn presigned(&self) -> bool {
-        self.envelope.parameter("x-amz-signature").is_some()
+        match &self.envelope.signed {
+            Some(signed) => signed.presigned,
+            None => self.envelope.parameter("X-Amz-Signature").is_some(),
+        }
     }
 
     fn auth_type(&self) -> Option<&'static str> {
         self.caller.account()?;
         Some(if self.presigned() {
             "REST-QUERY-STRING"
-        } else if self.envelope.headers.contains_key("authorization") {
+        } else if self.envelope.signed.is_some()
+            || self.envelope.headers.contains_key("authorization")
+        {
             "REST-HEADER"
         } else {
             "POST"
@@ -181,7 +192,9 @@ impl Facts<'_> {
         const STAMP: &[time::format_description::FormatItem<'_>] =
             time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
         let envelope = self.envelope;
-        let text = envelope.parameter("x-amz-date").or_else(|| envelope.header("x-amz-date"))?;
+        let date = envelope.signed.as_ref().and_then(|signed| signed.date.clone());
+        let date = date.or_else(|| envelope.parameter("X-Amz-Date"));
+        let text = date.or_else(|| envelope.header("x-amz-date"))?;
         let signed = time::PrimitiveDateTime::parse(&text, STAMP).ok()?.assume_utc();
         let signed = u64::try_from(signed.unix_timestamp()).ok()?.checked_mul(1000)?;
         Some(self.now.0.saturating_sub(signed).to_string())

@@ -28,7 +28,7 @@ use types::{AccountId, BucketId, BucketName};
 pub(super) use access::{PublicAccessBlock, REQUESTER};
 pub(super) use actions::*;
 pub(crate) use caller::is_reserved;
-pub(super) use caller::{Caller, Vouched};
+pub(super) use caller::{Caller, Signed, Vouched};
 pub(super) use door::Door;
 pub(super) use proof::Authorized;
 use proof::Opened;
@@ -220,7 +220,8 @@ impl Gate {
         service: &'static str,
     ) -> S3Result<Caller> {
         let envelope = Envelope::of(request);
-        let token = || envelope.header(TOKEN).or_else(|| envelope.parameter(TOKEN));
+        let token =
+            || envelope.header(TOKEN).or_else(|| envelope.parameter("X-Amz-Security-Token"));
         if let Some(credentials) = &request.credentials {
             // A signature for another service here is none for this one.
             if request.service.as_deref().is_some_and(|signed| signed != service) {
@@ -230,7 +231,7 @@ impl Gate {
             return Ok(Caller::Signed(signer));
         }
         match request.extensions.get::<Vouched>() {
-            Some(Vouched { key, token }) => {
+            Some(Vouched { key, token, .. }) => {
                 Ok(Caller::Signed(self.keys.signer(key, token.as_deref()).await?))
             }
             None => Ok(Caller::Anonymous),

@@ -45,6 +45,11 @@ impl<A, On> Authorized<A, On> {
     pub(in crate::s3) fn caller(&self) -> &AccountId {
         self.caller.owner()
     }
+
+    /// Whether nobody signed the request.
+    pub(in crate::s3) fn is_anonymous(&self) -> bool {
+        self.caller.account().is_none()
+    }
 }
 
 impl<A> Authorized<A> {

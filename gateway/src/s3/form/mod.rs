@@ -115,7 +115,7 @@ impl Forms {
                 let signer = self.keys.signer(signed.access_key(), token).await?;
                 signed.verify(signer.secret().expose().as_bytes(), now)?;
                 let (key, token) = (signed.access_key().to_owned(), token.map(str::to_owned));
-                Some(Vouched { key, token })
+                Some(Vouched { key, token, signed: None })
             }
             None => None,
         };

@@ -182,7 +182,10 @@ async fn store(
     body: DuplexStream,
 ) -> S3Result<()> {
     let plain: Plain = if unpack.decompress {
-        decompress(body).await.map_err(|broken| refuse(&broken.into()))?
+        decompress(body).await.map_err(|broken| match broken.kind() {
+            io::ErrorKind::ResourceBusy => S3Error::new(S3ErrorCode::SlowDown),
+            _ => refuse(&broken.into()),
+        })?
     } else {
         Box::new(body)
     };

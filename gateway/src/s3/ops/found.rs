@@ -53,6 +53,24 @@ pub(super) async fn present(
     }
 }
 
+/// What the answer's headers say is decided by somebody who can be named: else a link could turn a stranger's text into a script.
+///
+/// # Errors
+/// `InvalidRequest`.
+pub(super) fn refuse_strangers_overrides(
+    allowed: &Authorized<GetObject>,
+    uri: &::http::Uri,
+) -> S3Result<()> {
+    let overrides = |query: &str| query.split('&').any(|pair| pair.starts_with("response-"));
+    if allowed.is_anonymous() && uri.query().is_some_and(overrides) {
+        return Err(error::refuse(
+            S3ErrorCode::InvalidRequest,
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
+    }
+    Ok(())
+}
+
 /// Finds which bytes of an object are asked for.
 ///
 /// # Errors

@@ -29,6 +29,7 @@ pub(in crate::s3) async fn run(
         )
         .await?;
     encryption::refuse_on_read(&request.headers)?;
+    found::refuse_strangers_overrides(&allowed, &request.uri)?;
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),

@@ -4,7 +4,7 @@
 //! AWS first takes a policy for public, and lets itself be convinced otherwise: every statement that allows something must allow it to named
 //! principals, or to everybody under a condition that fixes where the request comes from.
 
-use super::condition::{Condition, Operator};
+use super::condition::{Condition, Operator, Set};
 use super::document::{Policy, Statement, Whom};
 use super::operand::{Network, Operand};
 use super::principal::Principal;
@@ -25,10 +25,9 @@ const NARROWING: &[&str] = &[
     "aws:username",
     "s3:dataaccesspointaccount",
     "s3:dataaccesspointarn",
-    "s3:x-amz-server-side-encryption-aws-kms-key-id",
 ];
 const SOURCE_IP: &str = "aws:sourceip";
-/// An IPv4 network with a shorter prefix than this is everybody, unless it is private (RFC 1918).
+/// An IPv4 network with a shorter prefix than this is everybody.
 const V4_PREFIX_MIN: u8 = 8;
 /// As above, for IPv6.
 const V6_PREFIX_MIN: u8 = 32;
@@ -55,7 +54,8 @@ impl Statement {
 impl Condition {
     /// Whether it holds for requests from fixed places only.
     fn narrows(&self) -> bool {
-        if self.if_exists || self.operator.is_negative() {
+        // A key that is not there satisfies `ForAllValues`.
+        if self.if_exists || self.set == Set::All || self.operator.is_negative() {
             return false;
         }
         let key = self.key.name();
@@ -86,7 +86,7 @@ impl Condition {
 impl Network {
     fn is_narrow(&self) -> bool {
         match self.address {
-            std::net::IpAddr::V4(address) => self.prefix >= V4_PREFIX_MIN || address.is_private(),
+            std::net::IpAddr::V4(_) => self.prefix >= V4_PREFIX_MIN,
             std::net::IpAddr::V6(_) => self.prefix >= V6_PREFIX_MIN,
         }
     }

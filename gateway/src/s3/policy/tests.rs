@@ -379,6 +379,8 @@ fn a_policy_is_public_unless_everybody_is_somebody_in_particular() {
         (r#""IpAddress": {"aws:SourceIp": "10.0.0.0/32"}"#, false),
         (r#""IpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}"#, false),
         (r#""IpAddress": {"aws:SourceIp": "0.0.0.0/1"}"#, true),
+        (r#""IpAddress": {"aws:SourceIp": "10.0.0.0/0"}"#, true),
+        (r#""ForAllValues:StringEquals": {"aws:PrincipalAccount": "111122223333"}"#, true),
         (r#""IpAddress": {"aws:SourceIp": ["203.0.113.0/24", "0.0.0.0/0"]}"#, true),
         (r#""NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}"#, true),
         (r#""IpAddressIfExists": {"aws:SourceIp": "203.0.113.0/24"}"#, true),
