@@ -73,6 +73,12 @@ async fn a_policy_lets_in_whom_it_names_and_a_deny_binds_the_owner() {
     ])).await;
     assert_eq!(bob.get("/shared/public/a").send().await.expect_status(200).await.text, "a");
     ann.get("/shared/public/a").anonymous().send().await.expect_status(200).await;
+    let override_by_nobody =
+        ann.get("/shared/public/a").query("response-content-type", "text/html").anonymous();
+    override_by_nobody.send().await.expect_error(400, "InvalidRequest").await;
+    // A parameter that only looks like the one that the operation reads.
+    let decoy = bob.get("/shared").query("Prefix", "public/").query("prefix", "private/");
+    decoy.send().await.expect_error(403, "AccessDenied").await;
     bob.get("/shared/private/b").send().await.expect_error(403, "AccessDenied").await;
     bob.put("/shared/public/c").body("c").send().await.expect_error(403, "AccessDenied").await;
 
