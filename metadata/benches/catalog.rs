@@ -8,6 +8,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use drystone_metadata as metadata;
 use futures::StreamExt as _;
+use kv::Kv as _;
 use kv::rocks::{Rocks, RocksOptions, RocksShared};
 use metadata::commit::Inline;
 use metadata::delete::DELETES_AT_ONCE;
@@ -39,12 +40,25 @@ fn key(number: u64) -> ObjectKey {
     format!("photos/2026/{:03}/{number:08}.jpg", number % 500).parse().expect("a key")
 }
 
+async fn catalog(folder: &std::path::Path, options: RocksOptions<'_>) -> (Arc<Rocks>, Catalog) {
+    let options = options.with_families(metadata::schema::families());
+    let rocks = Arc::new(Rocks::open(folder, options).await.expect("open"));
+    let catalog = Catalog::new(Arc::clone(&rocks) as _, Arc::new(SystemClock), DAY);
+    (rocks, catalog)
+}
+
 impl World {
-    async fn open(folder: &std::path::Path) -> Self {
-        let shared = RocksShared::new(64 << 20).expect("shared");
-        let options = RocksOptions::metadata(&shared).with_families(metadata::schema::families());
-        let rocks = Rocks::open(folder, options).await.expect("open");
-        let catalog = Catalog::new(Arc::new(rocks), Arc::new(SystemClock), DAY);
+    /// Filled without fsyncs, which would take many minutes, then opened as a gateway opens it.
+    async fn filled(folder: &std::path::Path, shared: &RocksShared) -> Self {
+        let quick = catalog(folder, RocksOptions::index(shared)).await;
+        let world = Self::begin(quick.1).await;
+        world.load().await;
+        quick.0.close().await;
+        let (_, catalog) = catalog(folder, RocksOptions::metadata(shared)).await;
+        Self { catalog, ..world }
+    }
+
+    async fn begin(catalog: Catalog) -> Self {
         let session = catalog.begin_session("bench", DAY).await.expect("a session");
         let name: BucketName = "bucket".parse().expect("a name");
         let owner: AccountId = "alice".parse().expect("an id");
@@ -104,8 +118,8 @@ fn page() -> ListQuery {
 fn benches(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = Runtime::new().expect("a runtime");
-    let world = runtime.block_on(World::open(folder.path()));
-    runtime.block_on(world.load());
+    let shared = RocksShared::new(64 << 20).expect("shared");
+    let world = runtime.block_on(World::filled(folder.path(), &shared));
     let bucket = world.bucket.1;
 
     c.bench_function("first page of 1 M keys", |b| {
