@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,6 +34,21 @@ const LINGER: Duration = Duration::from_secs(5);
 /// And at most this many bytes of it.
 const LINGER_MAX: u64 = 64 * types::MIB;
 
+/// A client that waits for "100 Continue" before it sends its body (RFC 9110, section 10.1.1). It is sent with the body's first read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expecting(Arc<AtomicBool>);
+
+impl Expecting {
+    fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client was told to go on.
+    pub(crate) fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A body that fails with [`BodyFault::Slow`] when it is silent too long.
 #[derive(Debug)]
 pub struct Timed<B> {
@@ -41,8 +56,8 @@ pub struct Timed<B> {
     inner: Option<B>,
     /// What becomes of the rest, if this is dropped before the body's end.
     leave: Option<fn(B)>,
-    /// Whether the client sends its body, or waits to be asked for it.
-    asked: bool,
+    /// Of a client that waits to be asked for its body.
+    expecting: Option<Expecting>,
     silence: Duration,
     /// Made at the first wait: most small bodies never wait.
     timer: Option<Pin<Box<Sleep>>>,
@@ -55,8 +70,16 @@ pub struct Timed<B> {
 impl<B> Timed<B> {
     /// `received` counts the bytes that came.
     pub(crate) fn new(inner: B, silence: Duration, received: Arc<AtomicU64>) -> Self {
-        let (inner, leave, asked) = (Some(inner), None, true);
-        Self { inner, leave, asked, silence, timer: None, waiting: false, failed: false, received }
+        Self {
+            inner: Some(inner),
+            leave: None,
+            expecting: None,
+            silence,
+            timer: None,
+            waiting: false,
+            failed: false,
+            received,
+        }
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -76,14 +99,15 @@ impl RequestBody {
         request: Request<Incoming>,
         silence: Duration,
         received: Arc<AtomicU64>,
-    ) -> Request<Self> {
-        let polite = request.headers().contains_key(EXPECT);
-        request.map(|body| {
+    ) -> (Request<Self>, Option<Expecting>) {
+        let expecting = request.headers().contains_key(EXPECT).then(Expecting::default);
+        let request = request.map(|body| {
             let mut timed = Self::new(body, silence, received);
             timed.leave = Some(linger);
-            timed.asked = !polite;
+            timed.expecting.clone_from(&expecting);
             timed
-        })
+        });
+        (request, expecting)
     }
 }
 
@@ -106,7 +130,8 @@ fn linger(mut body: Incoming) {
 
 impl<B> Drop for Timed<B> {
     fn drop(&mut self) {
-        let rest = self.inner.take().filter(|_| self.asked && !self.failed);
+        let sends = self.expecting.as_ref().is_none_or(Expecting::asked);
+        let rest = self.inner.take().filter(|_| sends && !self.failed);
         if let (Some(leave), Some(body)) = (self.leave, rest) {
             leave(body);
         }
@@ -128,7 +153,9 @@ where
         if this.failed {
             return Poll::Ready(None);
         }
-        this.asked = true;
+        if let Some(expecting) = &this.expecting {
+            expecting.ask();
+        }
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(None) => {

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER, SERVER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, SERVER};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +21,7 @@ use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 use super::access_log::Record;
-use super::body::RequestBody;
+use super::body::{Expecting, RequestBody};
 use super::limits::{ErrorStyle, Limits};
 use super::on_end::OnEnd;
 use super::peer::Peer;
@@ -67,13 +67,14 @@ where
             whole: false,
             on_end: None,
         };
-        let mut request = RequestBody::of(request, self.limits.body_silence, received);
+        let (mut request, expecting) =
+            RequestBody::of(request, self.limits.body_silence, received);
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(self.peer);
         // At error level, so that whatever a quiet filter still lets through says to which request it belongs.
         let span = tracing::error_span!("request", %id);
         let this = self.clone();
-        Box::pin(async move { Ok(this.answer(request, record).await) }.instrument(span))
+        Box::pin(async move { Ok(this.answer(request, expecting, record).await) }.instrument(span))
     }
 }
 
@@ -81,6 +82,7 @@ impl<S> Exchange<S> {
     async fn answer<B>(
         self,
         request: Request<RequestBody>,
+        expecting: Option<Expecting>,
         mut record: Record,
     ) -> Response<ResponseBody<B>>
     where
@@ -89,7 +91,7 @@ impl<S> Exchange<S> {
         B: Body<Data = Bytes>,
     {
         let head = record.method == Method::HEAD;
-        let confused = expects_nothing(request.headers());
+        let nothing_comes = request.body().is_end_stream();
         let (mut response, place) = match Arc::clone(&self.load).try_acquire_owned() {
             _ if nameless(&request) => (self.refuse(&record, Refusal::Nameless), None),
             Err(_) => (self.refuse(&record, Refusal::Busy), None),
@@ -114,7 +116,9 @@ impl<S> Exchange<S> {
         if head {
             without_body(&mut response);
         }
-        if confused {
+        if expecting.is_some_and(|expecting| nothing_comes || !expecting.asked()) {
+            // A final answer where "100 Continue" was awaited. The client may send the body or not (RFC 9110, section 10.1.1), and boto3
+            // keeps this answer's status for its next request on the connection: it must not have a next.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(|part| {
@@ -186,12 +190,6 @@ fn json(code: &str, message: &str) -> String {
 }
 
 /// An answer to HEAD says how long the body would be, and sends none.
-/// Whether a client that sends no body waits for "100 Continue" all the same, which it then never gets. boto3 does so for empty objects, and
-/// takes the answer for an early one: it would misread the next answer on this connection.
-fn expects_nothing(headers: &HeaderMap) -> bool {
-    headers.contains_key(EXPECT) && headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
-}
-
 fn without_body<B: Body>(response: &mut Response<Part<B>>) {
     let length = response.body().size_hint().exact();
     if let (Some(length), false) = (length, response.headers().contains_key(CONTENT_LENGTH)) {
