@@ -15,6 +15,8 @@ const HEDGE_MIN: Duration = Duration::from_millis(40);
 const HEDGE_MAX: Duration = Duration::from_secs(2);
 /// Before anything was measured.
 const HEDGE_FIRST: Duration = Duration::from_millis(400);
+/// A node that was full is given shards again once it has room for two of the longest, in bytes.
+const ROOM_AGAIN: u64 = 2 * types::SEGMENT_MAX / 4;
 /// The longest fetch that counts as short, in bytes: two units.
 const SHORT_MAX: u64 = 128 * types::KIB;
 
@@ -30,8 +32,10 @@ pub struct Member {
     /// Of longer ones.
     long: Latency,
     blamed: AtomicU64,
-    /// Until when it asked not to be given new shards, or was found full.
+    /// Until when it asked not to be given new shards.
     closed_until: AtomicU64,
+    /// Until when it counts as full.
+    full_until: AtomicU64,
     status: Mutex<Option<StatusAnswer>>,
 }
 
@@ -74,6 +78,7 @@ impl Member {
             long: Latency::default(),
             blamed: AtomicU64::new(0),
             closed_until: AtomicU64::new(0),
+            full_until: AtomicU64::new(0),
             status: Mutex::new(None),
         }
     }
@@ -138,10 +143,16 @@ impl Member {
         self.closed_until.fetch_max(until.0, Ordering::Relaxed);
     }
 
+    /// It refused a shard for want of room: gives it no new ones until it says that it has [`ROOM_AGAIN`], or until `until`.
+    pub fn full_until(&self, until: Timestamp) {
+        self.full_until.fetch_max(until.0, Ordering::Relaxed);
+    }
+
     /// Whether it may be given new shards.
     #[must_use]
     pub fn takes_shards(&self, now: Timestamp) -> bool {
-        self.closed_until.load(Ordering::Relaxed) <= now.0
+        let closed = &self.closed_until;
+        [closed, &self.full_until].iter().all(|until| until.load(Ordering::Relaxed) <= now.0)
     }
 
     pub(super) fn blamed(&self) {
@@ -160,6 +171,9 @@ impl Member {
 
     /// Keeps what it said of itself.
     pub fn set_status(&self, status: StatusAnswer) {
+        if status.free >= ROOM_AGAIN {
+            self.full_until.store(0, Ordering::Relaxed);
+        }
         self.capacity.store(status.capacity, Ordering::Relaxed);
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
     }

@@ -27,7 +27,7 @@ pub const LAG_ROWS: u64 = 16;
 pub const STRAGGLERS_MAX: u64 = 64 * MIB;
 /// The sender runs at most this many bytes per slot ahead of the w-th fastest slot.
 const AHEAD: u64 = 8 * UNIT;
-/// A node that is full or busy gets no new shards for this long.
+/// A node that is full gets no new shards for this long, if it does not say earlier that it has room again.
 const CLOSED_FULL: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Bytes held by stragglers, over all requests of the process.
@@ -341,7 +341,7 @@ fn note_failure(
     let Err(error) = answer else { return };
     match error {
         NodeError::Misbehaved(evidence) => nodes.blame(evidence),
-        NodeError::Full => sender.member.close_until(clock.now().plus(CLOSED_FULL)),
+        NodeError::Full => sender.member.full_until(clock.now().plus(CLOSED_FULL)),
         NodeError::Busy { retry_after } => {
             sender.member.close_until(clock.now().plus(*retry_after))
         }
