@@ -72,6 +72,14 @@ pub trait Kv: Send + Sync + 'static {
     /// [`KvError::Closed`] after [`Self::close`].
     async fn snapshot(&self) -> Result<Snap, KvError>;
 
+    /// The value of one key as of now, for a reader who looks at nothing else: a snapshot of one read, without its price.
+    ///
+    /// # Errors
+    /// As [`Reads::get`]; [`KvError::Closed`] after [`Self::close`].
+    async fn latest(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.snapshot().await?.get(family, key).await
+    }
+
     /// Writes a consistent copy of everything committed into the folder `dir`, which must not exist yet while its parent must.
     /// The copy opens as an engine of the same kind.
     ///

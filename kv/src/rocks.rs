@@ -7,7 +7,7 @@
 //!
 //! | call | runs | because |
 //! |---|---|---|
-//! | `get` | on the calling thread | answered from memtable or block cache as a rule, in microseconds; one block read at worst |
+//! | `get`, `latest` | on the calling thread | answered from memtable or block cache as a rule, in microseconds; one block read at worst |
 //! | `scan` of at most [`SCAN_INLINE`] rows | on the calling thread | likewise |
 //! | other scans, `checkpoint`, `open`, `close` | on a blocking thread | they may touch many files |
 //! | writes | on the committer thread | one fsync for many |
@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rocksdb::DB;
 use rocksdb::checkpoint::Checkpoint;
 
@@ -111,6 +112,10 @@ impl Kv for Rocks {
     async fn snapshot(&self) -> Result<Snap, KvError> {
         let backend = self.backend()?;
         Ok(Snap::new(Arc::new(RocksView::new(&backend.db))))
+    }
+
+    async fn latest(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        view::latest(&self.backend()?.db, family, key)
     }
 
     async fn checkpoint(&self, dir: &Path) -> Result<(), KvError> {

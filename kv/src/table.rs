@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Reads;
 use crate::error::KvError;
 use crate::key::{KeyCodec, Span};
 use crate::scan::{Family, Scan, successor};
 use crate::tx::Tx;
+use crate::{Kv, Reads};
 
 /// Divides a table's name from the key, so that no name is a prefix of another table's keys.
 const NAME_END: u8 = 0x00;
@@ -56,6 +56,15 @@ impl<K: KeyCodec, V: Serialize + DeserializeOwned> Table<K, V> {
     /// As [`Reads::get`]; [`KvError::MalformedValue`].
     pub async fn get<R: Reads + ?Sized>(&self, reads: &R, key: &K) -> Result<Option<V>, KvError> {
         let value = reads.get(self.family, &self.key(key)).await?;
+        value.map(|bytes| self.value(&bytes)).transpose()
+    }
+
+    /// The row of `key` as of now, for a reader who looks at nothing else.
+    ///
+    /// # Errors
+    /// As [`Kv::latest`]; [`KvError::MalformedValue`].
+    pub async fn latest(&self, kv: &dyn Kv, key: &K) -> Result<Option<V>, KvError> {
+        let value = kv.latest(self.family, &self.key(key)).await?;
         value.map(|bytes| self.value(&bytes)).transpose()
     }
 

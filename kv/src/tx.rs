@@ -106,6 +106,12 @@ impl Tx {
         self.write(family, key.into(), None);
     }
 
+    /// Bytes that may still be written before [`TRANSACTION_MAX`]: where a long job may cut itself into transactions.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        TRANSACTION_MAX.saturating_sub(self.state().bytes)
+    }
+
     /// Makes everything written visible and durable at once, or nothing.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! A bucket of a hundred thousand keys, a tenth of them with a second version, on the engine on disk with its fsyncs: what a page of it costs, and how
-//! fast its keys can be deleted.
+//! A bucket of a million keys, a tenth of them with a second version, on the engine on disk with its fsyncs: what a page of it costs, and how fast its keys
+//! can be deleted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use drystone_metadata as metadata;
 use futures::StreamExt as _;
 use kv::Kv as _;
-use kv::rocks::{Rocks, RocksOptions, RocksShared};
+use kv::rocks::{Durability, Rocks, RocksOptions, RocksShared};
 use metadata::commit::Inline;
 use metadata::delete::DELETES_AT_ONCE;
 use metadata::listing::ListQuery;
@@ -21,15 +21,23 @@ use types::{
     SystemClock,
 };
 
-const KEYS: u64 = 100_000;
+const KEYS: u64 = 1_000_000;
 /// Every so many keys have a second version.
-const SECOND: usize = 10;
-/// Requests under way while loading.
-const LOADERS: usize = 256;
+const SECOND: u64 = 10;
+/// Tasks that load, and the requests that each has under way.
+const LOADERS: u64 = 4;
+const REQUESTS: usize = 64;
+/// Memory of the engine while it is loaded: what is written in one go is best sorted in large pieces.
+const LOADING_MEMORY: usize = 512 << 20;
+/// Its write buffers.
+const LOADING_BUFFER: usize = 64 << 20;
+/// Memory of the engine while it is measured: a quarter of what a gateway has.
+const MEMORY: usize = 64 << 20;
 /// Transactions of one DeleteObjects under way at once, as the gateway has.
 const DELETERS: usize = 32;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+#[derive(Clone)]
 struct World {
     catalog: Catalog,
     session: SessionId,
@@ -50,7 +58,11 @@ async fn catalog(folder: &std::path::Path, options: RocksOptions<'_>) -> (Arc<Ro
 impl World {
     /// Filled without fsyncs, which would take many minutes, then opened as a gateway opens it.
     async fn filled(folder: &std::path::Path, shared: &RocksShared) -> Self {
-        let quick = catalog(folder, RocksOptions::index(shared)).await;
+        let loading = RocksShared::new(LOADING_MEMORY).expect("shared");
+        let mut options = RocksOptions::metadata(&loading);
+        options.durability = Durability::Buffered;
+        options.write_buffer = LOADING_BUFFER;
+        let quick = catalog(folder, options).await;
         let world = Self::begin(quick.1).await;
         world.load().await;
         quick.0.close().await;
@@ -91,11 +103,25 @@ impl World {
 
     async fn load(&self) {
         let begin = Instant::now();
-        let versions = (0..KEYS).chain((0..KEYS).step_by(SECOND)).enumerate();
-        let versions = versions.map(|(serial, number)| self.put(key(number), serial as u64));
-        futures::stream::iter(versions).buffer_unordered(LOADERS).collect::<()>().await;
-        let all = KEYS + KEYS / SECOND as u64;
+        self.put_every(1, 0).await;
+        self.put_every(SECOND, KEYS).await;
+        let all = KEYS + KEYS / SECOND;
         println!("loaded {all} versions in {:.0} s", begin.elapsed().as_secs_f64());
+    }
+
+    /// Puts a version of every `step`th key.
+    async fn put_every(&self, step: u64, first_serial: u64) {
+        let loaders = (0..LOADERS).map(|loader| {
+            let world = self.clone();
+            tokio::spawn(async move {
+                let numbers = (loader..KEYS / step).step_by(LOADERS as usize);
+                let puts = numbers.map(|nth| world.put(key(nth * step), first_serial + nth));
+                futures::stream::iter(puts).buffer_unordered(REQUESTS).collect::<()>().await;
+            })
+        });
+        for loader in futures::future::join_all(loaders).await {
+            loader.expect("it put them all");
+        }
     }
 
     /// As one DeleteObjects of a thousand keys does it.
@@ -118,18 +144,18 @@ fn page() -> ListQuery {
 fn benches(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = Runtime::new().expect("a runtime");
-    let shared = RocksShared::new(64 << 20).expect("shared");
+    let shared = RocksShared::new(MEMORY).expect("shared");
     let world = runtime.block_on(World::filled(folder.path(), &shared));
     let bucket = world.bucket.1;
 
-    c.bench_function("first page of 100,000 keys", |b| {
+    c.bench_function("first page of a million keys", |b| {
         b.iter(|| {
             let page =
                 runtime.block_on(world.catalog.list_objects(bucket, &page())).expect("a page");
             assert_eq!(page.items.len(), 1000);
         });
     });
-    c.bench_function("first page of 110,000 versions", |b| {
+    c.bench_function("first page of 1.1 million versions", |b| {
         b.iter(|| {
             let query = page();
             let listed = world.catalog.list_versions(bucket, &query, None);

@@ -31,7 +31,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, CatalogError> {
-        Ok(ACCOUNTS.get(&self.kv.snapshot().await?, id).await?)
+        Ok(ACCOUNTS.latest(&*self.kv, id).await?)
     }
 
     /// Every account, in order of ids.
@@ -66,7 +66,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn access_key(&self, id: &str) -> Result<Option<AccessKey>, CatalogError> {
-        Ok(ACCESS_KEYS.get(&self.kv.snapshot().await?, &id.to_owned()).await?)
+        Ok(ACCESS_KEYS.latest(&*self.kv, &id.to_owned()).await?)
     }
 
     /// The access keys of an account, in order of ids, their secrets still sealed.

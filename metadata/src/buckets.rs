@@ -80,7 +80,7 @@ impl Catalog {
     /// [`CatalogError::NoSuchBucket`].
     pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, CatalogError> {
         BUCKETS
-            .get(&self.kv.snapshot().await?, name)
+            .latest(&*self.kv, name)
             .await?
             .ok_or_else(|| CatalogError::NoSuchBucket(name.clone()))
     }
@@ -172,6 +172,7 @@ impl Catalog {
             return Err(CatalogError::BucketNotEmpty(name.clone()));
         }
         self.abort_uploads(bucket.id).await?;
+        self.forget_renames(bucket.id).await?;
         kv::transact(&*self.kv, |tx| async move {
             match BUCKETS.get_for_update(&tx, name).await? {
                 Some(present)
@@ -179,7 +180,6 @@ impl Catalog {
                 {
                     BUCKETS.delete(&tx, name);
                     BUCKETS_OF.delete(&tx, &(bucket.owner.clone(), name.clone()));
-                    self.forget_renames(&tx, bucket.id).await?;
                     self.forget_configs(&tx, bucket.id).await
                 }
                 _ => Err(CatalogError::NoSuchBucket(name.clone())),

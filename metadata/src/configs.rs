@@ -27,7 +27,7 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<Vec<u8>>, CatalogError> {
         let at = (bucket, kind, name.to_owned());
-        Ok(BUCKET_CONFIGS.get(&self.kv.snapshot().await?, &at).await?)
+        Ok(BUCKET_CONFIGS.latest(&*self.kv, &at).await?)
     }
 
     /// Every configuration of that kind, in order of names.
@@ -112,7 +112,8 @@ impl Catalog {
         Ok(found)
     }
 
-    /// Forgets every configuration of a bucket that goes in this transaction, in which none can begin.
+    /// Forgets every configuration of a bucket that goes in this transaction, in which none can begin. All in one, for a bucket that stays after all
+    /// must keep them; only their keys are written, and a bucket has a few thousand at most.
     pub(crate) async fn forget_configs(&self, tx: &Tx, id: BucketId) -> Result<(), CatalogError> {
         let mut span = Span::of(&KeyPrefix::of(&id));
         loop {

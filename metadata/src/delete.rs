@@ -8,7 +8,7 @@
 //!
 //! Object lock is looked at in the same transaction: a version it protects does not go.
 
-use kv::Tx;
+use kv::{KvError, Tx};
 use types::{BucketId, BucketName, ManifestId, ObjectKey, Timestamp, VersionId};
 
 use crate::buckets::once_decided;
@@ -44,7 +44,7 @@ pub struct Deleted {
     pub gone: Option<Entry>,
 }
 
-/// Deletions in one transaction: even if each takes a thousand wraps along, they fit.
+/// Deletions in one transaction: even if each takes a thousand wraps along, they fit. What they leave to do may be more than that; then they are divided.
 pub const DELETES_AT_ONCE: usize = 16;
 
 impl Delete {
@@ -76,12 +76,35 @@ impl Catalog {
         results.pop().unwrap_or_else(|| Ok(Deleted::default()))
     }
 
-    /// Deletes several, in one transaction, one after another and each for itself: one that is refused does not keep the others. Up to
-    /// [`DELETES_AT_ONCE`] fit.
+    /// Deletes several, one after another and each for itself: one that is refused does not keep the others. In one transaction if they fit, as up to
+    /// [`DELETES_AT_ONCE`] do as a rule, else in several.
     ///
     /// # Errors
-    /// What concerns all of them; in the results, what [`Self::delete_object`] is refused for.
+    /// What concerns all of them, after which some may be deleted; in the results, what [`Self::delete_object`] is refused for.
     pub async fn delete_objects(
+        &self,
+        bucket: &(BucketName, BucketId),
+        deletes: &[Delete],
+    ) -> Result<Vec<Result<Deleted, CatalogError>>, CatalogError> {
+        let mut results = Vec::with_capacity(deletes.len());
+        let (mut rest, mut step) = (deletes, deletes.len());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(step.min(rest.len()));
+            match self.delete_some(bucket, now).await {
+                Err(CatalogError::Kv(KvError::TransactionTooLarge)) if now.len() > 1 => {
+                    step = now.len().div_ceil(2);
+                }
+                deleted => {
+                    results.extend(deleted?);
+                    rest = later;
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Deletes several in one transaction.
+    async fn delete_some(
         &self,
         bucket: &(BucketName, BucketId),
         deletes: &[Delete],

@@ -65,6 +65,8 @@ impl Release {
 
 /// Rows that one step of collect handles.
 const STEP: usize = 200;
+/// Pages of extents that are read to be forgotten: at most 100 kB each.
+const PAGES_PER_STEP: usize = 8;
 /// Check rows are spread over this many prefixes.
 const CHECK_SPREAD: u8 = 16;
 
@@ -139,7 +141,10 @@ impl Catalog {
     async fn work_off(&self, manifest: ManifestId, release: &Release) -> Result<(), CatalogError> {
         match release {
             Release::Version { pages } => self.release_version(manifest, *pages).await?,
-            Release::Aborted => self.release_parts(manifest, &[]).await?,
+            Release::Aborted => {
+                self.release_parts(manifest, &[]).await?;
+                self.forget_pages(manifest).await?;
+            }
             Release::Completed { chosen } => self.release_parts(manifest, chosen).await?,
             Release::Staged { .. } => return self.unstage(manifest).await,
         }
@@ -186,6 +191,23 @@ impl Catalog {
             })
             .await?;
             if done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forgets pages that a Complete wrote ahead and did not come to use.
+    async fn forget_pages(&self, manifest: ManifestId) -> Result<(), CatalogError> {
+        loop {
+            let last = kv::transact(&*self.kv, |tx| async move {
+                let pages = EXTENTS.scan(&tx, KeyPrefix::of(&manifest), PAGES_PER_STEP).await?;
+                for (at, _) in &pages {
+                    EXTENTS.delete(&tx, at);
+                }
+                Ok::<_, CatalogError>(pages.len() < PAGES_PER_STEP)
+            })
+            .await?;
+            if last {
                 return Ok(());
             }
         }

@@ -141,7 +141,8 @@ impl Catalog {
         .await
     }
 
-    /// Notes how far the refill of a slot has come; `done` ends it and forgets the previous holder.
+    /// Notes how far the refill of a slot has come; `done` ends it and forgets the previous holder. A refill is known by the epoch in which its
+    /// newcomer took the slot (`since`): one that the next newcomer has overtaken changes nothing, and gets `None`.
     ///
     /// # Errors
     /// [`CatalogError::Missing`].
@@ -149,20 +150,27 @@ impl Catalog {
         &self,
         id: GroupId,
         slot: Slot,
+        since: Epoch,
         filled_to: Option<SegmentId>,
         done: bool,
-    ) -> Result<PlacementGroup, CatalogError> {
-        self.change_group(id, |group| {
-            let row =
-                group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
-            if done {
-                *row = SlotRow { node: row.node, since: row.since, ..SlotRow::default() };
-            } else if row.filling {
-                row.filled_to = row.filled_to.max(filled_to);
-            }
-            Ok(())
-        })
-        .await
+    ) -> Result<Option<PlacementGroup>, CatalogError> {
+        let at = usize::from(slot.0);
+        let group = self
+            .change_group(id, |group| {
+                let row = group.slots.get_mut(at).ok_or(CatalogError::Missing("slot"))?;
+                if row.since != since {
+                    return Ok(());
+                }
+                if done {
+                    *row = SlotRow { node: row.node, since, ..SlotRow::default() };
+                } else if row.filling {
+                    row.filled_to = row.filled_to.max(filled_to);
+                }
+                Ok(())
+            })
+            .await?;
+        let its_own = group.slots.get(at).is_some_and(|row| row.since == since);
+        Ok(its_own.then_some(group))
     }
 
     async fn change_group(

@@ -31,7 +31,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn kms_key(&self, name: &str) -> Result<Option<KmsKey>, CatalogError> {
-        Ok(KMS_KEYS.get(&self.kv.snapshot().await?, &name.to_owned()).await?)
+        Ok(KMS_KEYS.latest(&*self.kv, &name.to_owned()).await?)
     }
 
     /// Every key, in order of names.

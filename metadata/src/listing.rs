@@ -33,8 +33,8 @@ pub struct ListPage<T> {
     pub next: Option<String>,
 }
 
-/// Rows read from the engine at a time at most.
-const BATCH_MAX: usize = 1000;
+/// Rows read from the engine at a time at most: the largest page, and the row behind it that shows that there is more.
+const BATCH_MAX: usize = 1001;
 /// Rows read from the engine at a time at least.
 const BATCH_MIN: usize = 8;
 

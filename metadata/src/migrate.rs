@@ -18,8 +18,12 @@ use crate::records::{
 use crate::schema::{ACCESS_KEYS, BUCKETS, DETAILS, OBJECTS, UPLOADS};
 use crate::{Catalog, CatalogError};
 
-/// Rows moved in one transaction: even the largest (a detail has a few kB) fit.
+/// Rows moved in one transaction at most.
 const STEP: usize = 100;
+/// Bytes that moving one row writes at most: its new form, and its key twice.
+const ROW_MAX: usize = kv::VALUE_MAX + 2 * kv::KEY_MAX;
+
+const _: () = assert!(ROW_MAX < kv::TRANSACTION_MAX);
 
 const MAIN: Family = Family::MAIN;
 const ACCESS_KEYS_1: Table<String, AccessKey1> = Table::new(MAIN, "access-key/1");
@@ -56,18 +60,22 @@ impl Catalog {
     {
         let (next, mut moved) = (&next, 0);
         loop {
-            let count = kv::transact(&*self.kv, |tx| async move {
+            let (count, last) = kv::transact(&*self.kv, |tx| async move {
                 let rows = from.scan(&tx, KeyPrefix::new(), STEP).await?;
-                let count = rows.len();
+                let (found, mut count) = (rows.len(), 0);
                 for (key, row) in rows {
+                    if tx.room() < ROW_MAX {
+                        break;
+                    }
                     to.put(&tx, &key, &next(row));
                     from.delete(&tx, &key);
+                    count += 1;
                 }
-                Ok::<_, CatalogError>(count)
+                Ok::<_, CatalogError>((count, count == found && found < STEP))
             })
             .await?;
             moved += count;
-            if count < STEP {
+            if last {
                 break;
             }
         }

@@ -16,7 +16,7 @@ use crate::{Catalog, CatalogError};
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Rows of other tokens looked at whenever one is written: those whose time is over go. More go so than come.
 const TIDIED: usize = 4;
-/// Rows forgotten at a time with their bucket.
+/// Rows forgotten in one transaction, with their bucket.
 const STEP: usize = 200;
 
 /// A renaming that is wanted.
@@ -148,17 +148,19 @@ impl Catalog {
         done.at.plus(REMEMBERED_FOR) < self.now()
     }
 
-    /// Forgets the tokens of a bucket that goes in this transaction, in which none can be added.
-    pub(crate) async fn forget_renames(&self, tx: &Tx, id: BucketId) -> Result<(), CatalogError> {
-        let mut span = Span::of(&KeyPrefix::of(&id));
+    /// Forgets the tokens of a bucket that is marked to go, in which none can be added.
+    pub(crate) async fn forget_renames(&self, id: BucketId) -> Result<(), CatalogError> {
         loop {
-            let page = RENAMES.scan(tx, span.clone(), STEP).await?;
-            for (at, _) in &page {
-                RENAMES.delete(tx, at);
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == STEP => span = span.after_key(last),
-                _ => return Ok(()),
+            let last = kv::transact(&*self.kv, |tx| async move {
+                let page = RENAMES.scan(&tx, KeyPrefix::of(&id), STEP).await?;
+                for (at, _) in &page {
+                    RENAMES.delete(&tx, at);
+                }
+                Ok::<_, CatalogError>(page.len() < STEP)
+            })
+            .await?;
+            if last {
+                return Ok(());
             }
         }
     }

@@ -6,7 +6,7 @@ use types::{ManifestId, SegmentId, StreamId};
 
 use crate::commit::StreamCommit;
 use crate::garbage::Release;
-use crate::records::{Body, Extent, StreamRow, StreamState};
+use crate::records::{Body, Checksum, Extent, StreamRow, StreamState};
 use crate::schema::{
     DEGRADED, EXTENTS, REFERENCES, RELEASES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, UNFINISHED,
     WRAPS,
@@ -16,6 +16,8 @@ use crate::{CatalogError, EXTENTS_PER_PAGE};
 
 /// Bytes of a page of extents; a value may have `kv::VALUE_MAX`.
 const PAGE_BYTES: usize = 80_000;
+/// Bytes of extents that one transaction may write: what else it writes must fit too.
+pub(crate) const EXTENT_BYTES_PER_COMMIT: usize = kv::TRANSACTION_MAX / 2;
 /// Bytes of an extent at most, its checksums apart.
 const EXTENT_BYTES: usize = 46;
 /// Bytes of a checksum at most, its value apart.
@@ -114,9 +116,7 @@ pub(crate) async fn refer_page(
 pub(crate) fn paged<T>(items: &[T], extent: impl Fn(&T) -> &Extent) -> Vec<&[T]> {
     let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, item) in items.iter().enumerate() {
-        let checksums = &extent(item).checksums;
-        let size = EXTENT_BYTES
-            + checksums.iter().map(|sum| CHECKSUM_BYTES + sum.value.len()).sum::<usize>();
+        let size = size_of(extent(item));
         if at > start && (at - start == EXTENTS_PER_PAGE || bytes + size > PAGE_BYTES) {
             pages.push(&items[start..at]);
             (start, bytes) = (at, 0);
@@ -127,6 +127,12 @@ pub(crate) fn paged<T>(items: &[T], extent: impl Fn(&T) -> &Extent) -> Vec<&[T]>
         pages.push(&items[start..]);
     }
     pages
+}
+
+/// Bytes that an extent takes in its page at most.
+pub(crate) fn size_of(extent: &Extent) -> usize {
+    let checksum = |checksum: &Checksum| CHECKSUM_BYTES + checksum.value.len();
+    EXTENT_BYTES + extent.checksums.iter().map(checksum).sum::<usize>()
 }
 
 /// How many pages there are.

@@ -104,7 +104,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, CatalogError> {
-        Ok(SESSIONS.get(&self.kv.snapshot().await?, &id).await?)
+        Ok(SESSIONS.latest(&*self.kv, &id).await?)
     }
 
     /// Every commit of a stream passes here: the session must be leased, and stay so until the commit.

@@ -12,11 +12,12 @@ use types::{ManifestId, SessionId};
 use crate::commit::{NewBody, NewObject};
 use crate::garbage::Release;
 use crate::records::Extent;
-use crate::rows::{count, paged, refer_page};
+use crate::rows::{EXTENT_BYTES_PER_COMMIT, count, paged, refer_page, size_of};
 use crate::schema::RELEASES;
 use crate::{Catalog, CatalogError};
 
-/// Extents that a commit takes along in its own transaction: with references and wraps below half of what one may write.
+/// Extents that a commit takes along in its own transaction, if their checksums are not too large for it: with references and wraps below half of what
+/// one may write.
 pub(crate) const EXTENTS_PER_COMMIT: usize = 1_000;
 /// How long after its first page a staged version may be committed. It takes a second.
 const STAGED_FOR: Duration = Duration::from_secs(600);
@@ -29,7 +30,8 @@ impl Catalog {
         new: &NewObject,
     ) -> Result<bool, CatalogError> {
         let NewBody::Extents { extents, .. } = &new.body else { return Ok(false) };
-        if extents.len() <= EXTENTS_PER_COMMIT {
+        let bytes: usize = extents.iter().map(|(extent, _)| size_of(extent)).sum();
+        if extents.len() <= EXTENTS_PER_COMMIT && bytes <= EXTENT_BYTES_PER_COMMIT {
             return Ok(false);
         }
         let pages = paged(extents, |(extent, _)| extent);

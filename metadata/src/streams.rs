@@ -17,7 +17,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn stream(&self, id: StreamId) -> Result<Option<StreamRow>, CatalogError> {
-        Ok(STREAMS.get(&self.kv.snapshot().await?, &id).await?)
+        Ok(STREAMS.latest(&*self.kv, &id).await?)
     }
 
     /// The segments of a stream in `range`, in order.
@@ -62,7 +62,7 @@ impl Catalog {
     /// # Errors
     /// Only the engine's.
     pub async fn segment(&self, id: SegmentId) -> Result<Option<SegmentRow>, CatalogError> {
-        Ok(SEGMENTS.get(&self.kv.snapshot().await?, &id).await?)
+        Ok(SEGMENTS.latest(&*self.kv, &id).await?)
     }
 
     /// Up to `limit` segments of a group, in order, after `after`.

@@ -1,7 +1,7 @@
 //! Multipart uploads. An upload is a manifest that no version has taken over yet: its parts' references and wraps are written
 //! under the id that the completed version keeps, so Complete moves no data and rewrites no keys.
 
-use kv::{KeyPrefix, Span, Tx};
+use kv::{KeyPrefix, KvError, Span, Tx};
 use seal::wrap::WrappedKey;
 use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId};
 
@@ -12,10 +12,16 @@ use crate::records::{
     Body, Bucket, Checksum, Detail, Entry, Etag, Extent, Part, ReplicationStatus, StreamState,
     Upload,
 };
-use crate::rows::{check_inside, check_whole, count, paged, refer, write_stream};
+use crate::rows::{
+    EXTENT_BYTES_PER_COMMIT, check_inside, check_whole, count, paged, refer, size_of, write_stream,
+};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
 use crate::versions::new_version;
 use crate::{Catalog, CatalogError, Preconditions, Sequel, StreamCommit};
+
+/// How often a Complete that is too large for one transaction writes its pages ahead: once, unless another Complete of the upload, with another list
+/// of parts, does so at the same time.
+const COMPLETE_ATTEMPTS: u32 = 4;
 
 /// An upload's place: bucket, key and id.
 pub type UploadAt = (BucketId, ObjectKey, ManifestId);
@@ -65,7 +71,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::NoSuchUpload`].
     pub async fn upload(&self, at: &UploadAt) -> Result<Upload, CatalogError> {
-        UPLOADS.get(&self.kv.snapshot().await?, at).await?.ok_or(CatalogError::NoSuchUpload)
+        UPLOADS.latest(&*self.kv, at).await?.ok_or(CatalogError::NoSuchUpload)
     }
 
     /// Stores a part, replacing an earlier one of the same number. `stream` brings along the last rows of a stream just written; without it
@@ -137,37 +143,72 @@ impl Catalog {
         if let Some(pair) = completion.parts.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
             return Err(CatalogError::InvalidPart(pair[1].0));
         }
-        let (entry, replaced) = once_decided(|| {
-            kv::transact(&*self.kv, |tx| async move {
-                self.check_session(&tx, session).await?;
-                let bucket = check_bucket(&tx, bucket).await?;
-                self.complete(&tx, &bucket, at, completion).await
+        for _ in 0..COMPLETE_ATTEMPTS {
+            let done = once_decided(|| {
+                kv::transact(&*self.kv, |tx| async move {
+                    self.check_session(&tx, session).await?;
+                    let bucket = check_bucket(&tx, bucket).await?;
+                    self.complete(&tx, &bucket, at, completion).await
+                })
             })
-        })
-        .await?;
-        self.forget_wraps(replaced.as_ref()).await;
-        Ok(entry)
+            .await?;
+            if let Some((entry, replaced)) = done {
+                self.forget_wraps(replaced.as_ref()).await;
+                return Ok(entry);
+            }
+            self.write_ahead(at, &completion.parts).await?;
+        }
+        Err(KvError::Contended { attempts: COMPLETE_ATTEMPTS }.into())
     }
 
-    /// The new entry, and the one it replaced.
+    /// Writes the pages of an upload's extents ahead of a Complete that is too large for one transaction. They count for nothing until one finds that
+    /// they are what it would write; collect takes them away with an upload that is aborted.
+    async fn write_ahead(
+        &self,
+        at: &UploadAt,
+        parts: &[(u32, [u8; 16])],
+    ) -> Result<(), CatalogError> {
+        let snap = self.kv.snapshot().await?;
+        let mut extents = Vec::with_capacity(parts.len());
+        for (number, md5) in parts {
+            extents.push(extent_of(*number, md5, PARTS.get(&snap, &(at.2, *number)).await?)?);
+        }
+        drop(snap);
+        for (number, page) in (0..).zip(paged(&extents, |extent| extent)) {
+            let page = &page.to_vec();
+            kv::transact(&*self.kv, |tx| async move {
+                // Gone if it was completed or aborted meanwhile: nobody would take the page away. For update, so that who completes it this moment
+                // sees the page or is repeated.
+                if UPLOADS.get_for_update(&tx, at).await?.is_some() {
+                    EXTENTS.get_for_update(&tx, &(at.2, number)).await?;
+                    EXTENTS.put(&tx, &(at.2, number), page);
+                }
+                Ok::<_, CatalogError>(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The new entry, and the one it replaced. `None`, with nothing written, if the extents are too many bytes for this transaction.
     async fn complete(
         &self,
         tx: &Tx,
         bucket: &Bucket,
         at: &UploadAt,
         completion: &Completion,
-    ) -> Result<(Entry, Option<Entry>), CatalogError> {
+    ) -> Result<Option<(Entry, Option<Entry>)>, CatalogError> {
         let object = (at.0, at.1.clone());
         let present = OBJECTS.get_for_update(tx, &object).await?;
         let Some(upload) = UPLOADS.get_for_update(tx, at).await? else {
             let done = present.filter(|entry| entry.manifest == at.2);
-            return done.map(|entry| (entry, None)).ok_or(CatalogError::NoSuchUpload);
+            return done.map(|entry| Some((entry, None))).ok_or(CatalogError::NoSuchUpload);
         };
         completion.preconditions.check(present.as_ref())?;
         let extents = choose(tx, at.2, &completion.parts).await?;
         let pages = paged(&extents, |extent| extent);
-        for (number, page) in (0..).zip(&pages) {
-            EXTENTS.put(tx, &(at.2, number), &page.to_vec());
+        if !write_pages(tx, at.2, &pages).await? {
+            return Ok(None);
         }
         let detail = Detail {
             checksums: completion.checksums.clone(),
@@ -195,7 +236,7 @@ impl Catalog {
         UPLOADS.delete(tx, at);
         let chosen = completion.parts.iter().map(|(number, _)| *number).collect();
         self.put_release(tx, at.2, &Release::Completed { chosen });
-        Ok((entry, replaced))
+        Ok(Some((entry, replaced)))
     }
 
     /// Ends an upload and releases its parts.
@@ -220,6 +261,38 @@ impl Catalog {
     }
 }
 
+/// Makes the pages of an upload those of its object; those that are there already, written ahead, stay as they are. `false`, with nothing written, if
+/// the others are too large together.
+async fn write_pages(
+    tx: &Tx,
+    manifest: ManifestId,
+    pages: &[&[Extent]],
+) -> Result<bool, CatalogError> {
+    let (mut missing, mut bytes) = (Vec::new(), 0);
+    for (number, page) in (0..).zip(pages) {
+        // For update: another Complete of this upload may be writing its own ahead.
+        let present = EXTENTS.get_for_update(tx, &(manifest, number)).await?;
+        if present.as_deref() != Some(*page) {
+            bytes += page.iter().map(size_of).sum::<usize>();
+            missing.push((number, page.to_vec()));
+        }
+    }
+    if bytes > EXTENT_BYTES_PER_COMMIT {
+        return Ok(false);
+    }
+    for (number, page) in missing {
+        EXTENTS.put(tx, &(manifest, number), &page);
+    }
+    // What another Complete wrote ahead, of more parts than these, is nobody's.
+    let behind = Span::of(&KeyPrefix::of(&manifest)).from_key(&(manifest, count(pages)));
+    if !EXTENTS.scan(tx, behind.clone(), 1).await?.is_empty() {
+        for (at, _) in EXTENTS.scan(tx, behind, usize::MAX).await? {
+            EXTENTS.delete(tx, &at);
+        }
+    }
+    Ok(true)
+}
+
 /// The extents of the chosen parts. Each part row is read with `get_shared`: an UploadPart that replaces one of them at the same
 /// moment drops the reference the extent would stand on, so one of the two must give way.
 async fn choose(
@@ -229,15 +302,15 @@ async fn choose(
 ) -> Result<Vec<Extent>, CatalogError> {
     let mut extents = Vec::with_capacity(chosen.len());
     for (number, md5) in chosen {
-        let part = PARTS.get_shared(tx, &(upload, *number)).await?.filter(|part| part.md5 == *md5);
-        let part = part.ok_or(CatalogError::InvalidPart(*number))?;
-        extents.push(Extent {
-            stream: part.stream,
-            offset: part.offset,
-            len: part.len,
-            part: *number,
-            checksums: part.checksums,
-        });
+        let part = PARTS.get_shared(tx, &(upload, *number)).await?;
+        extents.push(extent_of(*number, md5, part)?);
     }
     Ok(extents)
+}
+
+/// The extent that a part becomes, if it is there and still the one that was chosen.
+fn extent_of(number: u32, md5: &[u8; 16], part: Option<Part>) -> Result<Extent, CatalogError> {
+    let part = part.filter(|part| part.md5 == *md5).ok_or(CatalogError::InvalidPart(number))?;
+    let Part { stream, offset, len, checksums, .. } = part;
+    Ok(Extent { stream, offset, len, part: number, checksums })
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use types::{NodeId, Root, ShardId};
+use types::{KIB, NodeId, Root, ShardId};
 
 use crate::blame::{Evidence, Offence};
 use crate::dial::Io;
@@ -480,7 +480,8 @@ fn at_fault(node: NodeId, verb: Verb, fault: BodyFault) -> NodeError {
 
 /// The verified slices of a fetch, one per step, in order. Ends after the last one or the first error.
 ///
-/// Each step is copied once, out of the frames it came in, into memory of its own. Dropping the stream cancels the rest.
+/// A step that came in one frame is verified where it lies, and given away without a copy if nobody else holds the frame's memory. One that came in
+/// several is copied together, once. Dropping the stream cancels the rest.
 pub struct SliceStream {
     node: NodeId,
     shard: ShardId,
@@ -490,6 +491,9 @@ pub struct SliceStream {
     /// The step at work; `None` when there is none left.
     step: Option<Step>,
     proof: BytesMut,
+    /// The step's bytes, if one frame had all of them.
+    frame: Option<Bytes>,
+    /// Else what there is of them.
     bytes: BytesMut,
     inbound: Inbound,
 }
@@ -505,7 +509,7 @@ impl SliceStream {
     ) -> Self {
         let step = steps.next();
         let (proof, bytes) = (BytesMut::new(), BytesMut::new());
-        Self { node, shard, root, shard_len, steps, step, proof, bytes, inbound }
+        Self { node, shard, root, shard_len, steps, step, proof, frame: None, bytes, inbound }
     }
 
     /// The next slice.
@@ -515,19 +519,32 @@ impl SliceStream {
 
     fn take(&mut self, step: &Step, mut chunk: Bytes) {
         fill(&mut self.proof, step.proof_len as usize, &mut chunk);
-        if !chunk.is_empty() {
+        let in_one = self.bytes.is_empty() && chunk.len() as u64 >= step.len;
+        if in_one && step.len >= TAKEN_MIN {
+            self.frame = Some(chunk.split_to(step.len as usize));
+        } else if !chunk.is_empty() {
             fill(&mut self.bytes, step.len as usize, &mut chunk);
         }
         self.inbound.put_back(chunk);
     }
 
     fn is_whole(&self, step: &Step) -> bool {
-        self.proof.len() as u64 == step.proof_len && self.bytes.len() as u64 == step.len
+        self.proof.len() as u64 == step.proof_len && self.received() == step.len
+    }
+
+    /// Bytes of the step so far, its proof apart.
+    fn received(&self) -> u64 {
+        self.frame.as_ref().map_or(self.bytes.len(), Bytes::len) as u64
     }
 
     fn finish(&mut self, step: &Step) -> Result<VerifiedSlice, NodeError> {
         self.step = self.steps.next();
         let (proof, bytes) = (std::mem::take(&mut self.proof), std::mem::take(&mut self.bytes));
+        let bytes = match self.frame.take() {
+            // Without a copy if the connection reads on into other memory by now, as it does as a rule.
+            Some(frame) => BytesMut::from(frame),
+            None => bytes,
+        };
         let slice = SliceProof::from_bytes(&proof)
             .and_then(|proof| verify(&self.root, self.shard_len, step.offset, bytes, &proof));
         slice.map_err(|_| {
@@ -543,6 +560,9 @@ impl SliceStream {
         error
     }
 }
+
+/// Bytes of a step that is taken over with its frame: the memory behind a smaller one may be much larger than the step.
+const TAKEN_MIN: u64 = 64 * KIB;
 
 /// Moves bytes from the front of `chunk` until `buffer` holds `len`.
 fn fill(buffer: &mut BytesMut, len: usize, chunk: &mut Bytes) {
@@ -566,8 +586,8 @@ impl Stream for SliceStream {
                     return Poll::Ready(Some(Err(this.fail(error))));
                 }
                 None => {
-                    let offence =
-                        Offence::WrongLength { declared: step.len, got: this.bytes.len() as u64 };
+                    let got = this.received();
+                    let offence = Offence::WrongLength { declared: step.len, got };
                     let error = NodeError::misbehaved(this.node, Verb::Fetch, offence);
                     return Poll::Ready(Some(Err(this.fail(error))));
                 }

@@ -2,14 +2,15 @@ use std::path::Path;
 
 use proptest::prelude::{any, prop, proptest};
 use types::merkle::InclusionProof;
-use types::{SegmentId, SessionId, Slot, StreamId};
+use types::{Epoch, GroupId, Root, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp};
 
 use super::*;
-use crate::identity::{Grant, GrantedKey, Role, RootKey, SecretKey, Signature};
+use crate::identity::{ClusterId, Grant, GrantedKey, Role, RootKey, SecretKey, Signature};
 use crate::invite::Token;
 use crate::join::{JoinAnswer, JoinRequest};
-use crate::receipt::ReceiptEntry;
-use crate::revision::{Action, Revision};
+use crate::receipt::{Receipt, ReceiptEntry};
+use crate::revision::{Action, Revision, SignedRevision};
+use crate::version::Versions;
 
 fn shard(index: u32) -> ShardId {
     let stream = StreamId { session: SessionId(0x0102), serial: 0x0304_0506_0708 };

@@ -105,6 +105,15 @@ impl ReceiptSigner {
         entries.chunks(RECEIPT_BATCH_MAX).flat_map(|batch| self.sign_batch(batch)).collect()
     }
 
+    /// The receipt of an entry whose fsync made nothing else durable.
+    #[must_use]
+    pub fn sign_one(&self, entry: &ReceiptEntry) -> Receipt {
+        let batch = merkle::root(&[entry.to_bytes()]);
+        // The one leaf is the root's only child: there is nothing beside it to prove it with.
+        let proof = InclusionProof { index: 0, count: 1, siblings: Vec::new() };
+        Receipt { batch, signature: self.0.sign(Domain::Receipt, &batch), proof }
+    }
+
     fn sign_batch(&self, entries: &[ReceiptEntry]) -> Vec<Receipt> {
         let leaves: Vec<Vec<u8>> = entries.iter().map(ReceiptEntry::to_bytes).collect();
         let batch = merkle::root(&leaves);
@@ -175,6 +184,12 @@ mod tests {
         }
         assert_eq!(checker.known.lock().unwrap().len(), 2);
         assert!(checker.check(&receipts[0], &entries[1]).is_err());
+    }
+
+    #[test]
+    fn an_entry_that_is_signed_alone_gets_the_receipt_of_a_batch_of_one() {
+        let signer = ReceiptSigner::new(SecretKey::from_seed(&[1; 32]));
+        assert_eq!(vec![signer.sign_one(&entry(1))], signer.sign(&[entry(1)]));
     }
 
     #[test]

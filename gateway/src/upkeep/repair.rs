@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use metadata::records::{SegmentRow, StreamRow};
+use metadata::records::{SegmentRow, SlotRow, StreamRow};
 use protocol::NodeError;
 use protocol::message::StoreRequest;
 use seal::{CHUNK, Label};
@@ -85,7 +85,7 @@ impl Upkeep {
                 let member =
                     row.node.filter(|_| row.filling).and_then(|node| self.nodes.member(node));
                 if let Some(member) = member {
-                    self.refill_slot(id, slot, row.filled_to, &member).await?;
+                    self.refill_slot(id, slot, row, &member).await?;
                 }
             }
         }
@@ -96,9 +96,11 @@ impl Upkeep {
         &self,
         group: GroupId,
         slot: Slot,
-        mut after: Option<SegmentId>,
+        row: &SlotRow,
         member: &Arc<Member>,
     ) -> Result<(), UpkeepError> {
+        let mut after = row.filled_to;
+        let since = row.since;
         loop {
             let page = self.catalog.segments_of_group(group, after, PAGE).await?;
             for id in &page {
@@ -125,7 +127,10 @@ impl Upkeep {
             }
             after = page.last().copied().or(after);
             let done = page.len() < PAGE;
-            self.catalog.slot_filled(group, slot, after, done).await?;
+            if self.catalog.slot_filled(group, slot, since, after, done).await?.is_none() {
+                tracing::info!(%group, %slot, node = %member.id(), "the slot went to another node");
+                return Ok(());
+            }
             if done {
                 tracing::info!(%group, %slot, node = %member.id(), "slot filled");
                 return Ok(());

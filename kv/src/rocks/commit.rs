@@ -98,14 +98,14 @@ pub(super) struct Committer {
     leases: Arc<Leases>,
     resolver: Resolver,
     durability: Durability,
-    flushes: Vec<TimedFlush>,
+    flush: Option<TimedFlush>,
     /// Set by the first failed write; nothing is written after it.
     poison: Option<KvError>,
 }
 
-/// A family whose write buffer may not keep deletions for long.
+/// Write buffers, and with them the write-ahead log, may not keep for long what was deleted.
 struct TimedFlush {
-    family: Family,
+    families: Vec<Family>,
     every: Duration,
     last: Instant,
 }
@@ -117,14 +117,15 @@ impl Committer {
         leases: &Arc<Leases>,
         options: &Owned,
     ) -> Self {
-        let timed = |(family, every)| TimedFlush { family, every, last: Instant::now() };
+        let timed =
+            |every| TimedFlush { families: options.families(), every, last: Instant::now() };
         Self {
             db: Arc::clone(db),
             queue: Arc::clone(queue),
             leases: Arc::clone(leases),
             resolver: Resolver::default(),
             durability: options.durability,
-            flushes: options.flush_within().into_iter().map(timed).collect(),
+            flush: options.flush_every().map(timed),
             poison: None,
         }
     }
@@ -139,7 +140,7 @@ impl Committer {
     fn run(mut self) {
         let _guard = CloseAtExit(Arc::clone(&self.queue));
         loop {
-            let patience = self.flushes.iter().map(|flush| flush.due_in()).min();
+            let patience = self.flush.as_ref().map(TimedFlush::due_in);
             match self.queue.take(patience) {
                 Taken::Batch(batch) => self.commit(batch),
                 Taken::Nothing => {}
@@ -210,19 +211,19 @@ impl Committer {
         })
     }
 
-    /// Writes out the write buffers whose time has come, in the background.
+    /// Writes out the write buffers when their time has come, in the background. A log whose rows are all in files then is deleted by RocksDB.
     fn flush_due(&mut self) {
+        let Some(flush) = self.flush.as_mut().filter(|flush| flush.due_in().is_zero()) else {
+            return;
+        };
+        flush.last = Instant::now();
         let mut options = FlushOptions::default();
         options.set_wait(false);
-        for flush in &mut self.flushes {
-            if !flush.due_in().is_zero() {
-                continue;
-            }
-            flush.last = Instant::now();
-            if let Some(column) = self.db.cf_handle(flush.family.0)
-                && let Err(error) = self.db.flush_cf_opt(column, &options)
-            {
-                tracing::warn!(%error, family = flush.family.0, "a write buffer could not be written out");
+        for family in &flush.families {
+            let flushed =
+                column(&self.db, *family).map(|column| self.db.flush_cf_opt(column, &options));
+            if let Ok(Err(error)) = flushed {
+                tracing::warn!(%error, family = family.0, "a write buffer could not be written out");
             }
         }
     }

@@ -24,8 +24,20 @@ const OPEN_FILES: i32 = 128;
 const BLOOM_BITS: f64 = 10.0;
 /// Write buffers are allocated in steps of this size, so that an idle engine holds one step per family.
 const ARENA_STEP: usize = 128 * KIB;
-/// Rewriting for [`FamilyOptions::rewrite_after`] has stages (write buffer out, down the levels, bottom level); each gets this part of the time.
+/// Rewriting for [`FamilyOptions::rewrite_after`] has stages (write buffers out, down the levels, bottom level); each gets this part of the time.
 const REWRITE_STAGES: u32 = 4;
+/// The level below the write buffers' files holds this many of them. It is rewritten whole whenever four of those files are merged into it, and when twenty
+/// of them wait writing slows down: so it must stay in proportion. At RocksDB's own 256 MiB small buffers fill up faster than they are merged, and a store
+/// that takes in a few hundred MiB at a stretch comes to a crawl.
+const LEVEL_BUFFERS: usize = 8;
+/// Write buffers in one file of the levels below. With each file that moves down, some ten of its size are rewritten, which must not take longer than
+/// those twenty files need to come together.
+const FILE_BUFFERS: usize = 4;
+/// Rows that a scan passes over one after the other because they are deleted: where so many of [`DELETED_AMONG`] are, the file is compacted without
+/// waiting for its level to fill. Queues leave such runs behind, and so does a bucket that was emptied.
+const DELETED_RUN: usize = 512;
+/// See [`DELETED_RUN`].
+const DELETED_AMONG: usize = 1024;
 
 /// What an acknowledged commit survives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +152,9 @@ impl Owned {
         options.set_write_buffer_size(self.write_buffer);
         options.set_arena_block_size(ARENA_STEP.min(self.write_buffer / 8));
         options.set_level_compaction_dynamic_level_bytes(true);
+        options.set_max_bytes_for_level_base((LEVEL_BUFFERS * self.write_buffer) as u64);
+        options.set_target_file_size_base((FILE_BUFFERS * self.write_buffer) as u64);
+        options.add_compact_on_deletion_collector_factory(DELETED_AMONG, DELETED_RUN, 0.0);
         // Fresh data is read and rewritten soon: cheap compression. Most bytes lie at the bottom: the strong one.
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
@@ -164,11 +179,19 @@ impl Owned {
         table
     }
 
-    /// Families with a rewriting policy, and how long a deletion may stay in their write buffer.
-    pub(super) fn flush_within(&self) -> Vec<(Family, Duration)> {
-        let stage = |options: &FamilyOptions| {
-            Some((options.family, options.rewrite_after? / REWRITE_STAGES))
-        };
-        self.families.iter().filter_map(stage).collect()
+    /// How often all write buffers are written out, if a family has a rewriting policy: as often as the strictest asks. All of them, because they share
+    /// the write-ahead log: it keeps what was deleted until each family that has rows in it is written out.
+    pub(super) fn flush_every(&self) -> Option<Duration> {
+        let stages = self.families.iter().filter_map(|options| options.rewrite_after);
+        stages.min().map(|after| after / REWRITE_STAGES)
+    }
+
+    /// The families that are written to.
+    pub(super) fn families(&self) -> Vec<Family> {
+        let mut families = vec![Family::MAIN];
+        families.extend(self.families.iter().map(|options| options.family));
+        families.sort();
+        families.dedup();
+        families
     }
 }

@@ -154,6 +154,67 @@ async fn closing_commits_what_was_handed_over() {
     assert_eq!(contents(&open(folder.path()).await.unwrap()).await, acknowledged);
 }
 
+/// How many files of a folder hold `needle`. Random bytes of this length are stored as they are, in logs and in tables.
+fn files_with(folder: &std::path::Path, needle: &[u8]) -> usize {
+    let files = std::fs::read_dir(folder).unwrap().filter_map(|file| {
+        // RocksDB may delete a file at any moment.
+        std::fs::read(file.unwrap().path()).ok()
+    });
+    files.filter(|bytes| bytes.windows(needle.len()).any(|window| window == needle)).count()
+}
+
+/// Waits until as many files of a folder hold `needle`.
+async fn until_in_files(folder: &std::path::Path, needle: &[u8], wanted: impl Fn(usize) -> bool) {
+    let patience = Duration::from_secs(60);
+    let found = async {
+        while !wanted(files_with(folder, needle)) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(patience, found).await;
+    assert!(in_time.is_ok(), "after a minute {} files hold it", files_with(folder, needle));
+}
+
+#[tokio::test]
+async fn what_was_deleted_from_a_rewritten_family_is_soon_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = shared();
+    let wraps = FamilyOptions { family: WRAPS, rewrite_after: Some(Duration::from_secs(4)) };
+    let options = RocksOptions::metadata(&shared).with_families([wraps]);
+    let rocks = Rocks::open(folder.path(), options).await.unwrap();
+    let secret = types::entropy::random_bytes::<2000>();
+    let needle = &secret[1000..1032];
+    let put = async |key: &str| {
+        let tx = rocks.begin().await.unwrap();
+        tx.put(WRAPS, key.to_owned(), secret.to_vec());
+        // The other families share the log, and are written so little that nothing else ever writes them out.
+        tx.put(MAIN, key.to_owned(), &b"1"[..]);
+        tx.commit().await.unwrap();
+    };
+    let delete = async |key: &str| {
+        let tx = rocks.begin().await.unwrap();
+        tx.delete(WRAPS, key.to_owned());
+        tx.commit().await.unwrap();
+    };
+    // Deleted while it is in the log alone.
+    put("at once").await;
+    assert!(files_with(folder.path(), needle) > 0, "in the log");
+    delete("at once").await;
+    until_in_files(folder.path(), needle, |files| files == 0).await;
+
+    // Deleted when it is in a table, while an old reader holds on to what it sees.
+    put("later").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(files_with(folder.path(), needle) > 0, "in a table");
+    let reader = rocks.snapshot().await.unwrap();
+    delete("later").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(reader.get(WRAPS, b"later").await.unwrap().is_some());
+    assert!(files_with(folder.path(), needle) > 0, "as long as somebody may read it");
+    drop(reader);
+    until_in_files(folder.path(), needle, |files| files == 0).await;
+}
+
 #[tokio::test]
 async fn engines_of_a_process_share_their_memory() {
     let folder = tempfile::tempdir().unwrap();

@@ -22,6 +22,7 @@ crate::on_every_engine!(
     a_transaction_without_writes_always_commits,
     scans_see_own_writes_in_both_directions_and_under_a_limit,
     a_snapshot_stays_as_it_was,
+    a_single_read_sees_every_acknowledged_commit,
     families_never_meet,
     a_conflict_is_repeated_until_it_passes,
     endless_conflicts_end_as_contended,
@@ -42,6 +43,19 @@ async fn two_updates_of_one_key_are_never_both_right(kv: &dyn Kv) {
     }
     a.commit().await.unwrap();
     assert!(is_conflict(&b.commit().await));
+}
+
+async fn a_single_read_sees_every_acknowledged_commit(kv: &dyn Kv) {
+    assert_eq!(kv.latest(MAIN, b"k").await.unwrap(), None);
+    for round in 0..50 {
+        let (value, open) = (round.to_string(), kv.begin().await.unwrap());
+        put(&open, "k", "not committed");
+        write(kv, "k", &value).await.unwrap();
+        assert_eq!(text(kv.latest(MAIN, b"k").await.unwrap()), Some(value));
+        assert_eq!(kv.latest(WRAPS, b"k").await.unwrap(), None);
+    }
+    kv.close().await;
+    assert!(matches!(kv.latest(MAIN, b"k").await, Err(KvError::Closed)));
 }
 
 async fn what_was_scanned_and_written_is_checked(kv: &dyn Kv) {

@@ -64,19 +64,21 @@ async fn a_refill_moves_on_and_ends() {
     assert_eq!(catalog.groups_of(node(9)).await.expect("read"), [(id, slot)]);
 
     let to = Some(segment(&world, 5));
-    let group = catalog.slot_filled(id, slot, to, false).await.expect("noted");
+    let noted = catalog.slot_filled(id, slot, Epoch(2), to, false).await.expect("noted");
+    let group = noted.expect("its own");
     assert_eq!(group.slots[2], SlotRow { filled_to: to, ..row });
     assert_eq!(holders(&group.slots[2], 5), [node(9)]);
     assert_eq!(holders(&group.slots[2], 6), [node(9), node(3)]);
     // It never moves back.
     for earlier in [None, Some(segment(&world, 1))] {
-        let group = catalog.slot_filled(id, slot, earlier, false).await.expect("noted");
-        assert_eq!(group.slots[2].filled_to, to);
+        let noted = catalog.slot_filled(id, slot, Epoch(2), earlier, false).await.expect("noted");
+        assert_eq!(noted.expect("its own").slots[2].filled_to, to);
     }
 
     let done = SlotRow { node: Some(node(9)), since: Epoch(2), ..SlotRow::default() };
     for last in [true, false] {
-        let group = catalog.slot_filled(id, slot, to, last).await.expect("noted");
+        let noted = catalog.slot_filled(id, slot, Epoch(2), to, last).await.expect("noted");
+        let group = noted.expect("its own");
         assert_eq!((group.epoch, &group.slots[2]), (Epoch(2), &done));
     }
     assert_eq!(holders(&done, 6), [node(9)]);
@@ -88,7 +90,8 @@ async fn a_newcomer_that_is_lost_too_is_replaced() {
     let world = World::memory().await;
     let (catalog, id, slot) = (&world.catalog, world.group, Slot(0));
     catalog.replace_member(id, slot, node(9)).await.expect("replaced");
-    catalog.slot_filled(id, slot, Some(segment(&world, 3)), false).await.expect("noted");
+    let to = Some(segment(&world, 3));
+    catalog.slot_filled(id, slot, Epoch(2), to, false).await.expect("noted").expect("its own");
     let group = catalog.replace_member(id, slot, node(10)).await.expect("replaced");
     let row = &group.slots[0];
     assert_eq!((row.node, row.previous, row.filled_to), (Some(node(10)), Some(node(9)), None));
@@ -96,6 +99,27 @@ async fn a_newcomer_that_is_lost_too_is_replaced() {
     let group = catalog.replace_member(id, Slot(1), node(1)).await.expect("replaced");
     assert_eq!((group.epoch, group.slot_of(node(1))), (Epoch(4), Some(Slot(1))));
     assert_eq!(catalog.groups_of(node(1)).await.expect("read"), [(id, Slot(1))]);
+    world.fsck().await;
+}
+
+#[tokio::test]
+async fn a_refill_that_was_overtaken_by_the_next_newcomer_changes_nothing() {
+    let world = World::memory().await;
+    let (catalog, id, slot) = (&world.catalog, world.group, Slot(2));
+    let first = catalog.replace_member(id, slot, node(9)).await.expect("replaced").epoch;
+    let group = catalog.replace_member(id, slot, node(10)).await.expect("replaced");
+    for (to, done) in [(Some(segment(&world, 7)), false), (None, true)] {
+        let noted = catalog.slot_filled(id, slot, first, to, done).await.expect("asked");
+        assert_eq!(noted, None, "the slot went to another node");
+        assert_eq!(catalog.group(id).await.expect("there"), group, "as it was");
+    }
+    // The same node in the same slot, later, is another refill.
+    catalog.replace_member(id, slot, node(3)).await.expect("replaced");
+    let group = catalog.replace_member(id, slot, node(9)).await.expect("replaced");
+    let noted = catalog.slot_filled(id, slot, first, None, true).await.expect("asked");
+    assert_eq!(noted, None);
+    let own = catalog.slot_filled(id, slot, group.epoch, None, true).await.expect("asked");
+    assert!(own.is_some_and(|group| !group.slots[2].filling));
     world.fsck().await;
 }
 
@@ -108,7 +132,7 @@ async fn what_is_not_there_cannot_be_changed() {
         catalog.seal_group(none).await.err(),
         catalog.replace_member(none, Slot(0), node(9)).await.err(),
         catalog.replace_member(world.group, Slot(6), node(9)).await.err(),
-        catalog.slot_filled(world.group, Slot(6), None, true).await.err(),
+        catalog.slot_filled(world.group, Slot(6), Epoch(1), None, true).await.err(),
     ];
     for error in refused {
         assert!(matches!(error, Some(CatalogError::Missing(_))), "{error:?}");

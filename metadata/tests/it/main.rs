@@ -15,3 +15,4 @@ mod sessions;
 mod support;
 mod versions;
 mod widest;
+mod wraps;

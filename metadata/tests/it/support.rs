@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kv::memory::Memory;
 use kv::rocks::{Rocks, RocksOptions, RocksShared};
-use kv::{Family, Kv, KvError, Reads, Scan, Snap, Tx};
+use kv::{Family, FamilyOptions, Kv, KvError, Reads, Scan, Snap, Tx};
 use metadata::commit::Inline;
 use metadata::fsck::Report;
 use metadata::records::{Part, SlotSet, StreamRow, StreamState, Upload};
@@ -92,7 +92,7 @@ pub(crate) struct World {
     pub(crate) bucket: (BucketName, BucketId),
     pub(crate) group: GroupId,
     serial: Arc<AtomicU64>,
-    _folder: Option<Arc<TempDir>>,
+    folder: Option<Arc<TempDir>>,
 }
 
 /// A stream as a gateway has stored it, with the rows to commit.
@@ -138,11 +138,37 @@ impl World {
 
     /// On disk, without fsync: the same code, in less time.
     pub(crate) async fn rocks() -> Self {
+        Self::on_disk(metadata::schema::families()).await
+    }
+
+    /// On disk, as a gateway has it, but for how soon what was deleted from a family that is rewritten must be gone.
+    pub(crate) async fn rewritten_within(time: Duration) -> Self {
+        let sooner = |options: FamilyOptions| FamilyOptions {
+            rewrite_after: options.rewrite_after.map(|_| time),
+            ..options
+        };
+        Self::on_disk(metadata::schema::families().into_iter().map(sooner).collect()).await
+    }
+
+    async fn on_disk(families: Vec<FamilyOptions>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let shared = RocksShared::new(8 << 20).expect("shared");
-        let options = RocksOptions::index(&shared).with_families(metadata::schema::families());
+        let options = RocksOptions::index(&shared).with_families(families);
         let rocks = Rocks::open(folder.path(), options).await.expect("open");
         Self::over(Arc::new(rocks), Some(Arc::new(folder)), GeometryName::Local).await
+    }
+
+    /// The files of the engine's folder that hold these bytes as they are.
+    pub(crate) fn files_with(&self, needle: &[u8]) -> Vec<String> {
+        let folder = self.folder.as_ref().expect("it is on disk").path();
+        let files = std::fs::read_dir(folder).expect("a folder").flatten();
+        let holds = |path: &std::path::Path| {
+            // The engine may delete a file at any moment.
+            let bytes = std::fs::read(path).unwrap_or_default();
+            bytes.windows(needle.len()).any(|window| window == needle)
+        };
+        let named = files.filter(|file| holds(&file.path())).map(|file| file.file_name());
+        named.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     async fn over(
@@ -167,7 +193,7 @@ impl World {
             bucket: (name, bucket.id),
             group,
             serial: Arc::new(AtomicU64::new(1)),
-            _folder: folder,
+            folder,
         }
     }
 

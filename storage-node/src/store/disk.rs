@@ -52,10 +52,11 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     fn truncate(&self, len: u64) -> io::Result<()>;
     /// Reads exactly `len` bytes; fewer are an error.
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
-    /// As [`Self::read_at`], but only if the system has the bytes in memory: never waits for the disk. `None` if it has not, or cannot tell.
-    fn read_cached(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
-        let _ = (offset, len);
-        None
+    /// Fills `buffer` if the system has the bytes in memory: never waits for the disk. `false` if it has not, or cannot tell; what the buffer holds
+    /// is then of no meaning.
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let _ = (offset, buffer);
+        false
     }
     /// Writes all `buffers` one after the other from `offset`.
     fn write_at(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()>;
@@ -164,12 +165,11 @@ impl DiskFile for RealFile {
         Ok(bytes)
     }
 
-    fn read_cached(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let mut slices = [IoSliceMut::new(&mut bytes)];
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let len = buffer.len();
+        let mut slices = [IoSliceMut::new(buffer)];
         let nowait = rustix::io::ReadWriteFlags::NOWAIT;
-        let read = rustix::io::preadv2(&self.file, &mut slices, offset, nowait).ok()?;
-        (read == len).then_some(bytes)
+        rustix::io::preadv2(&self.file, &mut slices, offset, nowait) == Ok(len)
     }
 
     fn write_at(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {

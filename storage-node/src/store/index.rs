@@ -4,7 +4,7 @@
 //! which a replay would find everything that is not in it yet ([`Applied`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use kv::{Family, KeyPrefix, Kv, KvError, Span, Table};
 use protocol::message::{GroupFingerprint, InventoryEntry};
@@ -14,6 +14,7 @@ use types::{Epoch, GroupId, ShardId, Timestamp};
 
 use crate::error::Error;
 use crate::store::entry::{Change, Entry};
+use crate::store::recent::Recent;
 use crate::store::record::Place;
 
 const SHARDS: Table<ShardId, Entry> = Table::new(Family::MAIN, "shards/1");
@@ -24,6 +25,8 @@ const APPLIED: Table<u8, Applied> = Table::new(Family::MAIN, "applied/1");
 /// The only key of [`APPLIED`].
 const ONLY: u8 = 0;
 
+/// Groups whose epochs are kept in memory, at about 50 bytes each.
+const EPOCHS_MAX: usize = 4096;
 /// Changes per transaction: far below what one may hold.
 const CHANGES_MAX: usize = 512;
 /// Rows read at a time when all are walked.
@@ -100,17 +103,70 @@ impl Effects {
 pub(crate) struct Index {
     kv: Arc<dyn Kv>,
     writer: Mutex<()>,
+    epochs: Epochs,
+}
+
+/// The epochs of the groups asked for last: every request asks for one, and few groups are busy at a time.
+///
+/// Invariant: once a write of epochs has returned, nothing in here is older than it. A writer notes what it committed before it returns; a reader
+/// that looked into the index meanwhile does not note what it saw, for it may have looked before the commit.
+struct Epochs(std::sync::Mutex<KnownEpochs>);
+
+struct KnownEpochs {
+    /// `None`: the group has no shards here.
+    of: Recent<GroupId, Option<Epoch>>,
+    /// Writes so far.
+    writes: u64,
+}
+
+impl Epochs {
+    fn new() -> Self {
+        Self(std::sync::Mutex::new(KnownEpochs { of: Recent::new(EPOCHS_MAX), writes: 0 }))
+    }
+
+    /// The epoch of a group, or, if it must be looked up, how many writes there have been.
+    fn get(&self, group: GroupId) -> Result<Option<Epoch>, u64> {
+        let mut known = self.known();
+        known.of.get(group).ok_or(known.writes)
+    }
+
+    /// Notes what a reader found, unless something was written since it asked.
+    fn found(&self, group: GroupId, epoch: Option<Epoch>, writes: u64) {
+        let mut known = self.known();
+        if known.writes == writes {
+            known.of.keep(group, epoch, 1);
+        }
+    }
+
+    /// Notes what a writer has committed.
+    fn written(&self, epochs: impl IntoIterator<Item = (GroupId, Epoch)>) {
+        let mut known = self.known();
+        known.writes += 1;
+        for (group, epoch) in epochs {
+            known.of.keep(group, Some(epoch), 1);
+        }
+    }
+
+    fn cleared(&self) {
+        let mut known = self.known();
+        known.writes += 1;
+        known.of.clear();
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownEpochs> {
+        // Between any two statements under this lock, what is kept is true.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Index {
     pub(crate) fn new(kv: Arc<dyn Kv>) -> Self {
-        Self { kv, writer: Mutex::new(()) }
+        Self { kv, writer: Mutex::new(()), epochs: Epochs::new() }
     }
 
     /// What is known of a shard.
     pub(crate) async fn get(&self, shard: ShardId) -> Result<Option<Entry>, Error> {
-        let snap = self.kv.snapshot().await?;
-        Ok(SHARDS.get(&snap, &shard).await?)
+        Ok(SHARDS.latest(&*self.kv, &shard).await?)
     }
 
     /// What is known of several, in their order.
@@ -121,29 +177,39 @@ impl Index {
 
     /// The newest epoch known of a group.
     pub(crate) async fn epoch(&self, group: GroupId) -> Result<Option<Epoch>, Error> {
-        let snap = self.kv.snapshot().await?;
-        Ok(GROUPS.get(&snap, &group).await?.map(|group| group.epoch))
+        let writes = match self.epochs.get(group) {
+            Ok(known) => return Ok(known),
+            Err(writes) => writes,
+        };
+        let epoch = GROUPS.latest(&*self.kv, &group).await?.map(|group| group.epoch);
+        self.epochs.found(group, epoch, writes);
+        Ok(epoch)
     }
 
     /// Notes newer epochs of groups that have shards here.
     pub(crate) async fn raise_epochs(&self, epochs: &[(GroupId, Epoch)]) -> Result<(), Error> {
         let _writer = self.writer.lock().await;
-        let tx = self.kv.begin().await?;
-        for (id, epoch) in epochs {
-            if let Some(mut group) = GROUPS.get(&tx, id).await?
-                && group.epoch < *epoch
-            {
-                group.epoch = *epoch;
-                GROUPS.put(&tx, id, &group);
+        for step in epochs.chunks(CHANGES_MAX) {
+            let tx = self.kv.begin().await?;
+            let mut raised = Vec::new();
+            for (id, epoch) in step {
+                if let Some(mut group) = GROUPS.get(&tx, id).await?
+                    && group.epoch < *epoch
+                {
+                    group.epoch = *epoch;
+                    GROUPS.put(&tx, id, &group);
+                    raised.push((*id, *epoch));
+                }
             }
+            tx.commit().await?;
+            self.epochs.written(raised);
         }
-        Ok(tx.commit().await?)
+        Ok(())
     }
 
     /// Up to where the index follows the logs; `None` for an index that never did.
     pub(crate) async fn applied(&self) -> Result<Option<Applied>, Error> {
-        let snap = self.kv.snapshot().await?;
-        Ok(APPLIED.get(&snap, &ONLY).await?)
+        Ok(APPLIED.latest(&*self.kv, &ONLY).await?)
     }
 
     /// Applies `changes` in order, then notes `applied`. A crash in between leaves a state from which replay goes on.
@@ -170,6 +236,7 @@ impl Index {
                 APPLIED.put(&tx, &ONLY, applied);
             }
             tx.commit().await?;
+            self.epochs.written(groups.iter().map(|(id, group)| (*id, group.epoch)));
             if rest.is_empty() {
                 return Ok(effects);
             }
@@ -257,6 +324,7 @@ impl Index {
         clear_table(self.kv.as_ref(), &SHARDS).await?;
         clear_table(self.kv.as_ref(), &TRASH).await?;
         clear_table(self.kv.as_ref(), &GROUPS).await?;
+        self.epochs.cleared();
         Ok(())
     }
 
@@ -364,5 +432,26 @@ where
             table.delete(&tx, key);
         }
         tx.commit().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_looked_before_a_write_does_not_bring_the_old_epoch_back() {
+        let (epochs, group) = (Epochs::new(), GroupId(1));
+        let writes = epochs.get(group).expect_err("nobody asked before");
+        epochs.written([(group, Epoch(5))]);
+        epochs.found(group, Some(Epoch(4)), writes);
+        assert_eq!(epochs.get(group), Ok(Some(Epoch(5))));
+        epochs.cleared();
+        let writes = epochs.get(group).expect_err("forgotten");
+        epochs.written([(GroupId(2), Epoch(1))]);
+        epochs.found(group, Some(Epoch(4)), writes);
+        let writes = epochs.get(group).expect_err("it may be older than that write");
+        epochs.found(group, None, writes);
+        assert_eq!(epochs.get(group), Ok(None), "known to have no shards here");
     }
 }

@@ -13,18 +13,24 @@
 //! Promises: what was answered survives power loss; what was dropped does not come back, whatever happens to the index; the logs never take more
 //! than the quota; memory does not grow with the number of shards.
 
+mod buffers;
 mod commit;
 mod compact;
 mod disk;
 mod entry;
 mod index;
+mod inner;
 mod log;
+mod open;
+mod options;
 mod put;
 mod read;
+mod recent;
 mod record;
 mod recover;
 mod scrub;
 mod trash;
+mod upkeep;
 mod walk;
 
 #[cfg(test)]
@@ -32,121 +38,31 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use kv::Kv;
-use kv::rocks::{Rocks, RocksOptions, RocksShared};
 use protocol::message::{Dropped, GroupFingerprint, InventoryEntry, LogPosition};
-use protocol::receipt::{Receipt, ReceiptEntry, ReceiptSigner};
-use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc, oneshot};
+use protocol::receipt::{Receipt, ReceiptEntry};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::clock::SharedClock;
-use types::entropy::random_bytes;
-use types::{Epoch, GIB, GroupId, MIB, ShardId, SystemClock};
+use types::{Epoch, GroupId, ShardId};
 
 use crate::error::Error;
-use crate::store::commit::{Committer, Drops, Job, NoticeJob, QUEUE_JOBS};
-use crate::store::disk::{Disk, RealDisk};
-use crate::store::index::{Effects, Index, inventory_entry};
-use crate::store::log::{Limits, Logs, Purpose, Reservation, number_of};
-use crate::store::read::Outboards;
-use crate::store::record::{FORMAT, LogHead, StoreKey};
+use crate::store::commit::{Drops, Job, NoticeJob};
+use crate::store::index::inventory_entry;
+use crate::store::inner::Inner;
 
 pub use commit::Stored;
+pub use inner::StoreStatus;
+pub use options::StoreOptions;
 pub use put::{NewShard, Put};
 pub use read::{Shard, Slices};
 pub use record::Place;
 pub use scrub::Scrubbed;
 
-/// The file with the store's format and key.
-const STORE_FILE: &str = "store.toml";
-/// How often a scrub begins at most, however little there is to read.
-const SCRUB_PAUSE: Duration = Duration::from_secs(6 * 3600);
-/// How long the first scrub waits: a machine that has just started has other things to read.
-const SCRUB_DELAY: Duration = Duration::from_secs(600);
-/// Rotten shards that are remembered to be reported; more are still found in the index.
-const ROT_REMEMBERED: usize = 65_536;
 /// How often a shard is looked up again when compaction moves it at the same moment.
 const LOOKUPS: usize = 8;
-
-/// How a store behaves. Every field is a default that an owner may change.
-#[derive(Clone)]
-pub struct StoreOptions {
-    /// Bytes that all logs together may take on disk.
-    pub quota: u64,
-    /// Bytes to leave free on the file system; `None`: 1 GiB or 1 % of it, whichever is less.
-    pub min_free: Option<u64>,
-    /// Bytes of one log; `None`: a 64th of the quota, between 16 MiB and 1 GiB.
-    pub log_size: Option<u64>,
-    /// How long dropped shards rest before their space is used again.
-    pub trash_grace: Duration,
-    /// How often trash and logs are looked through.
-    pub upkeep_interval: Duration,
-    /// Bytes per second the scrubber reads; `None`: no scrubbing.
-    pub scrub_rate: Option<u64>,
-    /// Tells the time.
-    pub clock: SharedClock,
-    /// Signs for what is durable.
-    pub signer: ReceiptSigner,
-}
-
-impl StoreOptions {
-    /// The defaults for a store of `quota` bytes.
-    #[must_use]
-    pub fn new(quota: u64, signer: ReceiptSigner) -> Self {
-        Self {
-            quota,
-            min_free: None,
-            log_size: None,
-            trash_grace: Duration::from_secs(24 * 3600),
-            upkeep_interval: Duration::from_secs(60),
-            scrub_rate: Some(4 * MIB),
-            clock: Arc::new(SystemClock),
-            signer,
-        }
-    }
-}
-
-impl std::fmt::Debug for StoreOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreOptions")
-            .field("quota", &self.quota)
-            .field("min_free", &self.min_free)
-            .field("log_size", &self.log_size)
-            .field("trash_grace", &self.trash_grace)
-            .field("upkeep_interval", &self.upkeep_interval)
-            .field("scrub_rate", &self.scrub_rate)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a store is.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// Bytes its logs may take.
-    pub quota: u64,
-    /// Bytes its logs take.
-    pub allocated: u64,
-    /// Bytes that new shards may still take.
-    pub room: u64,
-    /// Shards that are served.
-    pub live_shards: u64,
-    /// Their bytes.
-    pub live_bytes: u64,
-    /// Bytes of dropped shards that still rest.
-    pub trash_bytes: u64,
-    /// Shards found damaged and not replaced yet.
-    pub rotten: u64,
-    /// Why no writes are taken, if so.
-    pub broken: Option<String>,
-}
 
 /// Drops that are durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -173,88 +89,7 @@ pub(crate) struct Handle {
     _lock: Option<File>,
 }
 
-/// What every part of the store uses.
-pub(crate) struct Inner {
-    pub(crate) logs: Arc<Logs>,
-    pub(crate) index: Index,
-    pub(crate) clock: SharedClock,
-    pub(crate) signer: ReceiptSigner,
-    pub(crate) outboards: Outboards,
-    pub(crate) trash_grace: Duration,
-    sums: Mutex<Sums>,
-    /// Wakes upkeep before its time.
-    upkeep: Notify,
-}
-
-#[derive(Default)]
-struct Sums {
-    live_shards: i64,
-    live_bytes: i64,
-    trash_bytes: i64,
-    /// Rot in the order it was found, under numbers that only grow.
-    rot: BTreeMap<u64, ShardId>,
-    rot_numbers: BTreeMap<ShardId, u64>,
-    rot_next: u64,
-    broken: Option<String>,
-}
-
 impl Store {
-    /// Opens the store in `dir`, made if it is not there. The index is rebuilt from the logs if it is missing or damaged.
-    ///
-    /// # Errors
-    /// [`Error::Locked`] if another process has it, [`Error::Newer`] if a newer program wrote it, [`Error::Damaged`], [`Error::Io`].
-    pub async fn open(
-        dir: &Path,
-        options: StoreOptions,
-        shared: &RocksShared,
-    ) -> Result<Self, Error> {
-        let shown = dir.display();
-        let disk =
-            RealDisk::new(dir.to_owned()).map_err(Error::io(format!("use the folder {shown}")))?;
-        let lock = lock(&dir.join("LOCK"))?;
-        // The logs come first: whatever a newer program wrote is refused before anything is touched.
-        let logs = open_logs(Arc::new(disk), &options).await?;
-        let index_dir = dir.join("index");
-        let kv = open_index(&index_dir, shared).await?;
-        let (inner, committer) = match Inner::open(&logs, kv, &options).await {
-            Err(Error::Index(error)) => {
-                tracing::warn!(%error, "the shard index is damaged; rebuilding it from the logs");
-                wipe(&index_dir)?;
-                Inner::open(&logs, open_index(&index_dir, shared).await?, &options).await?
-            }
-            opened => opened?,
-        };
-        Ok(Self::start(inner, committer, &options, Some(lock)))
-    }
-
-    #[cfg(test)]
-    pub(crate) async fn open_on(
-        disk: Arc<dyn Disk>,
-        kv: Arc<dyn Kv>,
-        options: StoreOptions,
-    ) -> Result<Self, Error> {
-        let logs = open_logs(disk, &options).await?;
-        let (inner, committer) = Inner::open(&logs, kv, &options).await?;
-        Ok(Self::start(inner, committer, &options, None))
-    }
-
-    fn start(
-        inner: Arc<Inner>,
-        committer: Committer,
-        options: &StoreOptions,
-        lock: Option<File>,
-    ) -> Self {
-        let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(committer.run(queue));
-        let store = Self(Arc::new(Handle { inner, jobs, stop, tasks, _lock: lock }));
-        store.spawn_upkeep(options.upkeep_interval);
-        if let Some(rate) = options.scrub_rate {
-            store.spawn_scrub(rate);
-        }
-        store
-    }
-
     /// Begins to store a shard. One that is here under the same id is replaced when the put finishes, and not before.
     ///
     /// # Errors
@@ -305,8 +140,7 @@ impl Store {
             outcomes: noted.outcomes.clone(),
             position: noted.place.into(),
         };
-        let receipt = self.0.inner.signer.sign(&[entry]).pop();
-        let receipt = receipt.expect("one entry gives one receipt");
+        let receipt = self.0.inner.signer.sign_one(&entry);
         Ok(Removed { outcomes: noted.outcomes, place: noted.place, receipt })
     }
 
@@ -386,30 +220,13 @@ impl Store {
     /// How the store is.
     #[must_use]
     pub fn status(&self) -> StoreStatus {
-        let inner = &self.0.inner;
-        let (quota, allocated) = (inner.logs.limits().quota, inner.logs.allocated());
-        let room = inner.logs.room().min(inner.logs.disk_room().unwrap_or(0));
-        let sums = inner.sums();
-        StoreStatus {
-            quota,
-            allocated,
-            room,
-            live_shards: sums.live_shards.max(0).unsigned_abs(),
-            live_bytes: sums.live_bytes.max(0).unsigned_abs(),
-            trash_bytes: sums.trash_bytes.max(0).unsigned_abs(),
-            rotten: sums.rot.len() as u64,
-            broken: sums.broken.clone(),
-        }
+        self.0.inner.status()
     }
 
     /// Damaged shards found after the first `heard` ones, at most `limit`, and the number to ask with next time.
     #[must_use]
     pub fn rot_after(&self, heard: u64, limit: usize) -> (Vec<ShardId>, u64) {
-        let sums = self.0.inner.sums();
-        let found: Vec<(u64, ShardId)> =
-            sums.rot.range(heard..).take(limit).map(|(number, shard)| (*number, *shard)).collect();
-        let next = found.last().map_or(heard.min(sums.rot_next), |(number, _)| number + 1);
-        (found.into_iter().map(|(_, shard)| shard).collect(), next)
+        self.0.inner.rot_after(heard, limit)
     }
 
     /// Gives up trash whose grace is over and empties logs that are mostly dead. Runs by itself; tests and tools may ask for it.
@@ -417,7 +234,7 @@ impl Store {
     /// # Errors
     /// Those of the disk and the index.
     pub async fn tidy(&self) -> Result<(), Error> {
-        tidy(Arc::clone(&self.0)).await
+        upkeep::tidy(Arc::clone(&self.0)).await
     }
 
     /// Reads everything once, at most `rate` bytes a second, and notes what is damaged. Runs by itself.
@@ -439,56 +256,6 @@ impl Store {
         self.0.tasks.wait().await;
         self.0.inner.index.close().await;
     }
-
-    fn spawn_upkeep(&self, interval: Duration) {
-        let (weak, stop) = (Arc::downgrade(&self.0), self.0.stop.clone());
-        let inner = Arc::clone(&self.0.inner);
-        self.0.tasks.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = inner.upkeep.notified() => {}
-                    () = tokio::time::sleep(interval) => {}
-                }
-                let Some(handle) = weak.upgrade() else { return };
-                let tidied = tokio::select! {
-                    () = stop.cancelled() => return,
-                    tidied = tidy(handle) => tidied,
-                };
-                if let Err(error) = tidied {
-                    tracing::warn!(%error, "upkeep of the store was cut short");
-                }
-            }
-        });
-    }
-
-    fn spawn_scrub(&self, rate: u64) {
-        let (weak, stop) = (Arc::downgrade(&self.0), self.0.stop.clone());
-        self.0.tasks.spawn(async move {
-            let mut pause = SCRUB_DELAY;
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-                pause = SCRUB_PAUSE;
-                let Some(handle) = weak.upgrade() else { return };
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    seen = handle.scrub(Some(rate)) => match seen {
-                        Ok(seen) => tracing::info!(?seen, "the store was scrubbed"),
-                        Err(error) => tracing::warn!(%error, "a scrub was cut short"),
-                    },
-                }
-            }
-        });
-    }
-}
-
-async fn tidy(handle: Arc<Handle>) -> Result<(), Error> {
-    handle.sweep().await?;
-    handle.compact().await?;
-    Ok(())
 }
 
 impl Drop for Handle {
@@ -503,207 +270,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-impl Inner {
-    /// Recovers the index and prepares the committer.
-    async fn open(
-        logs: &Arc<Logs>,
-        kv: Arc<dyn Kv>,
-        options: &StoreOptions,
-    ) -> Result<(Arc<Self>, Committer), Error> {
-        let index = Index::new(kv);
-        let recovered = match recover::recover(logs, &index).await {
-            Ok(recovered) => recovered,
-            Err(error) => {
-                index.close().await;
-                return Err(error);
-            }
-        };
-        let clock = SharedClock::clone(&options.clock);
-        // Numbers of rot that a gateway has heard of in an earlier life of this store lie below all of this one.
-        let sums = Sums { rot_next: clock.now().0, ..Sums::default() };
-        let inner = Arc::new(Self {
-            logs: Arc::clone(logs),
-            index,
-            clock,
-            signer: options.signer.clone(),
-            outboards: Outboards::default(),
-            trash_grace: options.trash_grace,
-            sums: Mutex::new(sums),
-            upkeep: Notify::new(),
-        });
-        let totals = Effects { logs: BTreeMap::new(), ..recovered.totals };
-        inner.settle(&totals);
-        let committer = Committer { inner: Arc::clone(&inner), applied: recovered.applied };
-        Ok((inner, committer))
-    }
-
-    /// Claims room in the active log; blocks a thread of the blocking pool only when the log must grow.
-    pub(crate) async fn reserve(&self, span: u64, purpose: Purpose) -> Result<Reservation, Error> {
-        if let Some(reservation) = self.logs.try_reserve(span) {
-            return Ok(reservation);
-        }
-        let logs = Arc::clone(&self.logs);
-        tokio::task::spawn_blocking(move || logs.reserve(span, purpose))
-            .await
-            .map_err(|_| Error::Closed)?
-    }
-
-    /// Adds up what an update of the index changed.
-    pub(crate) fn settle(&self, effects: &Effects) {
-        self.logs.account(&effects.logs);
-        let mut sums = self.sums();
-        sums.live_shards += effects.live_shards;
-        sums.live_bytes += effects.live_bytes;
-        sums.trash_bytes += effects.trash_bytes;
-        for shard in &effects.healed {
-            if let Some(number) = sums.rot_numbers.remove(shard) {
-                sums.rot.remove(&number);
-            }
-        }
-        for shard in &effects.rotted {
-            if sums.rot.len() < ROT_REMEMBERED && !sums.rot_numbers.contains_key(shard) {
-                let number = sums.rot_next;
-                sums.rot_next += 1;
-                sums.rot.insert(number, *shard);
-                sums.rot_numbers.insert(*shard, number);
-            }
-        }
-    }
-
-    /// Whether writes may still be taken.
-    pub(crate) fn check_whole(&self) -> Result<(), Error> {
-        match &self.sums().broken {
-            Some(why) => Err(Error::Broken(why.clone())),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn is_broken(&self) -> bool {
-        self.sums().broken.is_some()
-    }
-
-    /// Takes no more writes: what the disk holds is unknown until it has been read again.
-    pub(crate) fn break_with(&self, why: &str) {
-        tracing::error!(why, "the store takes no more writes until it is opened again");
-        self.sums().broken.get_or_insert_with(|| why.to_owned());
-    }
-
-    fn sums(&self) -> MutexGuard<'_, Sums> {
-        // Sums are whole at each step that could panic.
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl From<Place> for LogPosition {
     fn from(place: Place) -> Self {
         Self { file: place.file, offset: place.offset }
-    }
-}
-
-/// Opens the logs with the store's key.
-async fn open_logs(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<Arc<Logs>, Error> {
-    let (quota, min_free, log_size) = (options.quota, options.min_free, options.log_size);
-    let open = move || {
-        let min_free = match min_free {
-            Some(bytes) => bytes,
-            None => {
-                let space = disk.space().map_err(Error::io("measure the disk"))?;
-                (space.total / 100).min(GIB)
-            }
-        };
-        let key = store_key(disk.as_ref())?;
-        Logs::open(disk, key, Limits::new(quota, min_free, log_size))
-    };
-    tokio::task::spawn_blocking(open).await.map_err(|_| Error::Closed)?.map(Arc::new)
-}
-
-/// `store.toml`: the format of the store and its key in hexadecimal.
-#[derive(Serialize, Deserialize)]
-struct StoreFile {
-    format: u32,
-    key: String,
-}
-
-/// Reads the store's key; finds it in the logs if its file is lost; makes one if there is nothing yet.
-fn store_key(disk: &dyn Disk) -> Result<StoreKey, Error> {
-    match disk.read(STORE_FILE) {
-        Ok(bytes) => parse_store_file(&bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let logs = disk.list().map_err(Error::io("list the store's files"))?;
-            let logs: Vec<String> =
-                logs.into_iter().filter(|name| number_of(name).is_some()).collect();
-            let key = if logs.is_empty() {
-                StoreKey(random_bytes())
-            } else {
-                logs.iter().find_map(|name| key_in(disk, name)).ok_or_else(|| {
-                    Error::Damaged(format!(
-                        "{STORE_FILE} is lost, and no log holds a copy of the key"
-                    ))
-                })?
-            };
-            let file = StoreFile { format: FORMAT, key: hex::encode(key.0) };
-            let text = toml::to_string(&file)
-                .map_err(|error| Error::Damaged(format!("cannot write {STORE_FILE}: {error}")))?;
-            disk.replace(STORE_FILE, text.as_bytes())
-                .map_err(Error::io(format!("write {STORE_FILE}")))?;
-            Ok(key)
-        }
-        Err(error) => Err(Error::io(format!("read {STORE_FILE}"))(error)),
-    }
-}
-
-fn parse_store_file(bytes: &[u8]) -> Result<StoreKey, Error> {
-    let bad = |why: String| Error::Damaged(format!("{STORE_FILE} is damaged: {why}"));
-    let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
-    let table: toml::Table = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
-    // The format is looked at before anything whose meaning it may change.
-    let format = table.get("format").and_then(toml::Value::as_integer);
-    let format = format.and_then(|format| u32::try_from(format).ok());
-    match format {
-        Some(found) if found > FORMAT => {
-            return Err(Error::Newer { what: STORE_FILE.to_owned(), found, known: FORMAT });
-        }
-        Some(_) => {}
-        None => return Err(bad("it names no format".to_owned())),
-    }
-    let file: StoreFile = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
-    let mut key = [0; 32];
-    hex::decode_to_slice(file.key, &mut key).map_err(|error| bad(error.to_string()))?;
-    Ok(StoreKey(key))
-}
-
-fn key_in(disk: &dyn Disk, name: &str) -> Option<StoreKey> {
-    let head = disk.open(name).ok()?.read_at(0, LogHead::LEN).ok()?;
-    LogHead::decode(&head).filter(|head| head.format == FORMAT).map(|head| head.key)
-}
-
-fn lock(path: &Path) -> Result<File, Error> {
-    let shown = path.display();
-    let file = File::create(path).map_err(Error::io(format!("make {shown}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked(PathBuf::from(path))),
-        Err(std::fs::TryLockError::Error(error)) => Err(Error::io(format!("lock {shown}"))(error)),
-    }
-}
-
-/// Opens the index; one that cannot be opened is thrown away, for the logs have everything.
-async fn open_index(dir: &Path, shared: &RocksShared) -> Result<Arc<dyn Kv>, Error> {
-    match Rocks::open(dir, RocksOptions::index(shared)).await {
-        Ok(kv) => Ok(Arc::new(kv)),
-        Err(error) => {
-            tracing::warn!(%error, "the shard index cannot be opened; rebuilding it from the logs");
-            wipe(dir)?;
-            Ok(Arc::new(Rocks::open(dir, RocksOptions::index(shared)).await?))
-        }
-    }
-}
-
-fn wipe(dir: &Path) -> Result<(), Error> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(format!("delete {}", dir.display()))(error))
-        }
-        _ => Ok(()),
     }
 }

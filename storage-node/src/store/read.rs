@@ -3,10 +3,10 @@
 //! Nothing is hashed here: the proof comes from the outboard in the record's trailer, and the gateway checks it. Bytes are read in pieces
 //! of at least [`READ_BATCH`], each by one `pread`: at once if the system has the bytes in memory, else on the blocking pool.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use codec::hash::{GROUP, Outboard, SliceProof};
@@ -16,11 +16,12 @@ use crate::error::Error;
 use crate::store::Inner;
 use crate::store::entry::{Change, PutRef};
 use crate::store::log::Log;
+use crate::store::recent::Recent;
 use crate::store::record::{Place, body_at};
 use crate::store::walk;
 
 /// Bytes of one read, unless a step is larger: fewer would cost more in switching than in reading.
-const READ_BATCH: u64 = 256 * KIB;
+pub(super) const READ_BATCH: u64 = 256 * KIB;
 /// Bytes that may be copied out of the system's memory on an async thread: about 50 µs of work.
 const READ_HERE_MAX: usize = 512 * KIB as usize;
 /// Bytes of outboards kept in memory. One of a shard of 8 MiB takes 32 KiB with its upper levels, one of 64 KiB 250 bytes.
@@ -147,10 +148,11 @@ impl Shard {
         let at = self.put.place.offset + body_at(usize::from(self.put.label_len)) + range.start;
         let len = (range.end - range.start) as usize;
         // Most reads of a busy node are of bytes in memory: copying them here is cheaper than waking another thread for it.
-        if len <= READ_HERE_MAX
-            && let Some(bytes) = log.file.read_cached(at, len)
-        {
-            return Ok(bytes.into());
+        if len <= READ_HERE_MAX {
+            let mut buffer = self.inner.buffers.take(len);
+            if log.file.read_cached(at, buffer.memory()) {
+                return Ok(buffer.freeze());
+            }
         }
         let read = tokio::task::spawn_blocking(move || log.file.read_at(at, len));
         match read.await.map_err(|_| Error::Closed)? {
@@ -231,44 +233,25 @@ fn is_loss(error: &io::Error) -> bool {
 }
 
 /// The outboards read last. A place is never given out twice, so nothing in here grows stale.
-///
-/// Two generations: what is used moves to the young one; when that is full it becomes the old one, and the old one is forgotten.
-#[derive(Default)]
-pub(crate) struct Outboards(Mutex<Generations>);
+pub(crate) struct Outboards(Mutex<Recent<Place, Arc<Outboard>>>);
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<Place, Arc<Outboard>>,
-    old: HashMap<Place, Arc<Outboard>>,
-    /// Bytes of the young ones.
-    bytes: usize,
+impl Default for Outboards {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(OUTBOARDS_MAX)))
+    }
 }
 
 impl Outboards {
     fn get(&self, place: Place) -> Option<Arc<Outboard>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = kept.young.get(&place) {
-            return Some(Arc::clone(found));
-        }
-        let found = kept.old.remove(&place)?;
-        kept.keep(place, &found);
-        Some(found)
+        self.kept().get(place)
     }
 
     fn keep(&self, place: Place, outboard: &Arc<Outboard>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(place, outboard);
+        self.kept().keep(place, Arc::clone(outboard), outboard.memory());
     }
-}
 
-impl Generations {
-    fn keep(&mut self, place: Place, outboard: &Arc<Outboard>) {
-        let bytes = outboard.memory();
-        if self.bytes + bytes > OUTBOARDS_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.bytes = 0;
-        }
-        if self.young.insert(place, Arc::clone(outboard)).is_none() {
-            self.bytes += bytes;
-        }
+    fn kept(&self) -> MutexGuard<'_, Recent<Place, Arc<Outboard>>> {
+        // At worst something was forgotten half-way; it is read again then.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,11 +19,12 @@ use types::{
     Clock, Epoch, GroupId, KIB, MIB, Root, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp,
 };
 
+use super::disk::Disk;
 use super::fault::FaultDisk;
 use super::index::Index;
 use super::log::name_of;
 use super::record::LogHead;
-use super::{Disk, NewShard, Place, Store, StoreOptions, Stored};
+use super::{NewShard, Place, Store, StoreOptions, Stored};
 use crate::error::{Error, FullReason};
 
 const LOG: u64 = 128 * KIB;
