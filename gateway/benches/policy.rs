@@ -35,8 +35,11 @@ fn policy(c: &mut Criterion) {
         b.iter(|| Policy::read(black_box(STATEMENTS), Kind::Bucket("bench")).expect("a policy"));
     });
     let policy = Policy::read(STATEMENTS, Kind::Bucket("bench")).expect("a policy");
-    let who =
-        Identity { account: Some("bob"), arn: Some("arn:aws:iam::bob:user/backup"), service: None };
+    let who = Identity {
+        account: Some("bob"),
+        arn: Some("arn:aws:iam::bob:user/backup"),
+        ..Identity::default()
+    };
     let resource = "arn:aws:s3:::bench/home/backup/2026/01/01/archive.tar";
     c.bench_function("policy/evaluate", |b| {
         b.iter(|| {

@@ -40,7 +40,7 @@ use crate::put::place::Placer;
 use crate::put::recode::Recoder;
 use crate::put::scatter::Pending;
 use crate::quota::Quotas;
-use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
+use crate::s3::{self, S3Parts, S3Settings, S3SetupError, Targets};
 use crate::secrets;
 use crate::session::Session;
 use crate::upkeep::deliver::Delivery;
@@ -205,6 +205,7 @@ impl App {
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
         let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
         let configs = Configs::new(catalog.clone());
+        let targets = Targets::new(catalog.clone());
         let classes: Vec<_> = config
             .storage_classes
             .iter()
@@ -221,6 +222,7 @@ impl App {
         let service = s3::service(S3Parts {
             catalog: catalog.clone(),
             configs: configs.clone(),
+            targets: targets.clone(),
             changes: changes.clone(),
             log: Arc::clone(&log),
             writer,
@@ -303,6 +305,7 @@ impl App {
         let inventory = InventoryWorker {
             catalog: catalog.clone(),
             delivery: delivery.clone(),
+            targets: targets.clone(),
             clock: Arc::clone(&clock),
             day: config.lifecycle_day.0,
         };
@@ -312,6 +315,7 @@ impl App {
             configs: configs.clone(),
             book: log,
             delivery,
+            targets: targets.clone(),
             clock: Arc::clone(&clock),
             region: config.region.clone(),
             day: config.lifecycle_day.0,
@@ -323,6 +327,8 @@ impl App {
             catalog: catalog.clone(),
             changes: changes.clone(),
             recoder: recoder.clone(),
+            configs: configs.clone(),
+            targets,
             clock: Arc::clone(&clock),
         };
         tasks.spawn(replication.run(stop.clone()));

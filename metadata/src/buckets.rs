@@ -131,7 +131,7 @@ impl Catalog {
         .await
     }
 
-    /// Deletes an empty bucket.
+    /// Deletes an empty bucket: that one, not another of its name that was made meanwhile.
     ///
     /// Two phases, because no engine is asked to see phantoms: mark the row and commit (from then on every PUT, which reads
     /// the row with `get_shared`, either committed before the mark or fails), look for objects in a fresh snapshot, then delete or unmark.
@@ -141,8 +141,14 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError::NoSuchBucket`], [`CatalogError::BucketNotEmpty`], [`CatalogError::BucketBusy`] while another deletion looks.
-    pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), CatalogError> {
+    pub async fn delete_bucket(
+        &self,
+        (name, id): &(BucketName, BucketId),
+    ) -> Result<(), CatalogError> {
         let seen = self.bucket(name).await?;
+        if seen.id != *id {
+            return Err(CatalogError::NoSuchBucket(name.clone()));
+        }
         if self.bucket_has_objects(seen.id).await? {
             return Err(CatalogError::BucketNotEmpty(name.clone()));
         }

@@ -5,7 +5,7 @@ use metadata::Entry;
 use metadata::records::{Detail, Encryption, LockMode, ReplicationStatus};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use types::{BucketName, Timestamp};
+use types::{AccountId, BucketName, Timestamp};
 
 /// What a key needs no escape for, in a list.
 const PLAIN_IN_KEY: &AsciiSet =
@@ -34,6 +34,22 @@ pub struct Inventory {
     pub sse_s3: bool,
     /// What stands in a line beside the key, in this order.
     pub fields: Vec<Field>,
+}
+
+impl Inventory {
+    /// The folder in the target under which everything of it is written, for that bucket; ends without a slash.
+    #[must_use]
+    pub fn home(&self, bucket: &BucketName) -> String {
+        let prefix = self.prefix.as_deref().filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map_or_else(String::new, |prefix| format!("{prefix}/"));
+        format!("{prefix}{bucket}/{}", self.id)
+    }
+
+    /// Whether a bucket of `owner` may be the target: the client may have said whose it must be.
+    #[must_use]
+    pub fn means(&self, owner: &AccountId) -> bool {
+        self.account.as_deref().is_none_or(|account| account == owner.as_str())
+    }
 }
 
 /// Something that can stand in a line, in the order of AWS's lists.

@@ -68,9 +68,7 @@ impl Replication {
     /// Where a delete marker of `key` is to be, too. Rules that ask for tags say nothing of delete markers, which have none.
     #[must_use]
     pub fn of_marker(&self, key: &str) -> Vec<Destination> {
-        // In the first version of the schema, they are replicated unasked.
-        let wants = |rule: &Rule| rule.markers.unwrap_or(rule.bare_prefix);
-        self.choose(|rule| wants(rule) && rule.tags.is_empty() && rule.meets(key))
+        self.choose(|rule| rule.wants_markers() && rule.tags.is_empty() && rule.meets(key))
     }
 
     fn choose(&self, counts: impl Fn(&Rule) -> bool) -> Vec<Destination> {
@@ -88,6 +86,12 @@ impl Replication {
 }
 
 impl Rule {
+    /// Whether delete markers are replicated. In the first version of the schema, they are unasked.
+    #[must_use]
+    pub fn wants_markers(&self) -> bool {
+        self.markers.unwrap_or(self.bare_prefix)
+    }
+
     fn meets(&self, key: &str) -> bool {
         self.enabled && self.prefix.as_ref().is_none_or(|prefix| key.starts_with(prefix))
     }

@@ -81,12 +81,12 @@ delegate! {
 
     get_object_lock_configuration: lock::get_configuration(gate) GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput;
     put_object_lock_configuration: lock::put_configuration(gate, catalog) PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput;
-    get_object_retention: lock::get_retention(gate, catalog) GetObjectRetentionInput => GetObjectRetentionOutput;
-    put_object_retention: lock::put_retention(gate, catalog, writer) PutObjectRetentionInput => PutObjectRetentionOutput;
-    get_object_legal_hold: lock::get_legal_hold(gate, catalog) GetObjectLegalHoldInput => GetObjectLegalHoldOutput;
+    get_object_retention: lock::get_retention(gate) GetObjectRetentionInput => GetObjectRetentionOutput;
+    put_object_retention: lock::put_retention(gate, catalog) PutObjectRetentionInput => PutObjectRetentionOutput;
+    get_object_legal_hold: lock::get_legal_hold(gate) GetObjectLegalHoldInput => GetObjectLegalHoldOutput;
     put_object_legal_hold: lock::put_legal_hold(gate, catalog) PutObjectLegalHoldInput => PutObjectLegalHoldOutput;
 
-    get_object_tagging: tagging::get(gate, catalog) GetObjectTaggingInput => GetObjectTaggingOutput;
+    get_object_tagging: tagging::get(gate) GetObjectTaggingInput => GetObjectTaggingOutput;
     put_object_tagging: tagging::put(gate, catalog, changes) PutObjectTaggingInput => PutObjectTaggingOutput;
     delete_object_tagging: tagging::delete(gate, catalog, changes) DeleteObjectTaggingInput => DeleteObjectTaggingOutput;
     get_bucket_tagging: tagging::get_bucket(gate, catalog) GetBucketTaggingInput => GetBucketTaggingOutput;
@@ -100,7 +100,7 @@ delegate! {
     copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
     get_object: get_object(gate, configs, reader, settings) GetObjectInput => GetObjectOutput;
     head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
-    get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
+    get_object_attributes: get_object_attributes(gate) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;
     rename_object: rename_object(gate, catalog) RenameObjectInput => RenameObjectOutput;

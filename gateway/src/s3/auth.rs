@@ -42,6 +42,8 @@ pub(super) struct Signer {
     pub(super) name: String,
     /// The ARN by which policies name it; the account itself has none.
     pub(super) arn: Option<String>,
+    /// The ARN of the role whose session it is.
+    pub(super) role: Option<String>,
     /// What narrows it: each of them must allow what it is used for.
     pub(super) policies: Vec<Policy>,
     /// The same as it is stored.
@@ -129,6 +131,7 @@ impl AccessKeys {
         Ok(Signer {
             id: id.to_owned(),
             arn: arn(&row),
+            role: role(&row),
             account: row.account,
             name: row.name,
             policies: policies.unwrap_or_default(),
@@ -149,7 +152,7 @@ impl Signer {
 
     /// Whether it stands for a session of a role.
     pub(super) fn is_of_role(&self) -> bool {
-        self.temporary && self.name.contains('/')
+        self.role.is_some()
     }
 
     /// What its policies say together; `None` if nothing narrows it.
@@ -209,12 +212,22 @@ pub(super) fn narrowed(own: Option<&str>, further: Option<String>) -> Option<Str
 /// How policies name a key: a temporary one as the role's session that it is, a named one as a user of its account.
 fn arn(row: &AccessKey) -> Option<String> {
     let (account, name) = (&row.account, &row.name);
-    // A session of a role is named ROLE/SESSION, and no other key has a slash in its name.
-    match (row.session.is_some() && name.contains('/'), name.is_empty()) {
+    match (role_name(row), name.is_empty()) {
         (_, true) => None,
-        (true, false) => Some(format!("arn:aws:sts::{account}:assumed-role/{name}")),
-        (false, false) => Some(format!("arn:aws:iam::{account}:user/{name}")),
+        (Some(_), false) => Some(format!("arn:aws:sts::{account}:assumed-role/{name}")),
+        (None, false) => Some(format!("arn:aws:iam::{account}:user/{name}")),
     }
+}
+
+/// How policies name the role of a session: who means the role means all its sessions.
+fn role(row: &AccessKey) -> Option<String> {
+    Some(format!("arn:aws:iam::{}:role/{}", row.account, role_name(row)?))
+}
+
+/// A session of a role is named ROLE/SESSION, and no other key has a slash in its name.
+fn role_name(row: &AccessKey) -> Option<&str> {
+    row.session?;
+    Some(row.name.split_once('/')?.0)
 }
 
 /// What the library asks while it checks a signature.

@@ -56,7 +56,10 @@ use crate::get::Reader;
 use crate::logbook::LogBook;
 use crate::put::{PUT_MAX, Writer};
 
-pub(crate) use authorize::is_reserved;
+#[doc(hidden)]
+pub use authorize::Probe;
+pub use authorize::Targets;
+pub(crate) use authorize::{Actor, Deed, is_reserved};
 pub use front::Service;
 pub use s3s::Body as ResponseBody;
 
@@ -105,6 +108,8 @@ pub struct S3Parts {
     pub catalog: Catalog,
     /// Bucket configurations.
     pub configs: Configs,
+    /// What buckets say of access.
+    pub targets: Targets,
     /// What follows changes of objects.
     pub changes: Changes,
     /// Takes lines of access logs.
@@ -132,7 +137,8 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, configs, changes, log, writer, reader, keyring, settings } = parts;
+    let S3Parts { catalog, configs, targets, changes, log, writer, reader, keyring, settings } =
+        parts;
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
     let rates = Arc::new(rate::Rates::new(settings.rate_limit));
@@ -153,6 +159,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let gate = authorize::Gate::new(
         catalog.clone(),
         Arc::clone(&keys),
+        &targets,
         Arc::clone(&clock),
         &settings.region,
     );

@@ -146,6 +146,7 @@ impl Tokens {
             who: Identity {
                 account: Some(signer.account.as_str()),
                 arn: signer.arn.as_deref(),
+                role: signer.role.as_deref(),
                 service: None,
             },
             action: "sts:AssumeRole",
@@ -196,7 +197,8 @@ impl Tokens {
     }
 }
 
-/// The name of the session, `ROLE/SESSION`, if the role is of the caller's account.
+/// The name of the session, `ROLE/SESSION`, if the role is of the caller's account. Roles have no paths: on AWS a name is given once in an account,
+/// whatever its path, and here, where any name can be assumed, `dev/admin` would have the sessions of `admin`.
 fn role(signer: &Signer, form: &Form) -> S3Result<String> {
     let arn = form.get("RoleArn").ok_or_else(|| invalid("RoleArn is missing"))?;
     let session =
@@ -206,12 +208,11 @@ fn role(signer: &Signer, form: &Form) -> S3Result<String> {
         (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(fits)
     };
     let own = format!("arn:aws:iam::{}:role/", signer.account);
-    let name = arn.rsplit('/').next().unwrap_or_default();
-    if !arn.starts_with(&own) {
-        return Err(S3Error::new(S3ErrorCode::AccessDenied));
-    }
+    let name = arn.strip_prefix(&own).ok_or_else(|| S3Error::new(S3ErrorCode::AccessDenied))?;
     if !plain(name) || !plain(session) {
-        return Err(invalid("RoleArn or RoleSessionName is not valid"));
+        return Err(invalid(
+            "RoleArn must be arn:aws:iam::ACCOUNT:role/NAME, and RoleSessionName a name",
+        ));
     }
     Ok(format!("{name}/{session}"))
 }

@@ -15,6 +15,7 @@ use types::{BucketName, MIB, ObjectKey, Timestamp, VersionId};
 use super::deliver::Delivery;
 use crate::put::PutError;
 use crate::rules::inventory::{Inventory, Line};
+use crate::s3::{Actor, Deed, Targets};
 
 /// Looks in a day.
 const LOOKS_A_DAY: u32 = 24;
@@ -40,9 +41,9 @@ enum InventoryError {
     /// Its configuration cannot be read, or a name it makes is no key.
     #[error("{0}")]
     Malformed(String),
-    /// The target's owner is another than the source's.
-    #[error("the target belongs to another account")]
-    Foreign,
+    /// The target belongs to another account than was meant, or its policy does not let the list be written.
+    #[error("the target does not take it")]
+    Refused,
 }
 
 /// The worker. Cheap to clone.
@@ -52,6 +53,8 @@ pub struct InventoryWorker {
     pub catalog: Catalog,
     /// Writes the lists.
     pub delivery: Delivery,
+    /// What targets take.
+    pub targets: Targets,
     /// The time.
     pub clock: SharedClock,
     /// How long a day is.
@@ -135,19 +138,22 @@ impl InventoryWorker {
             return Ok(());
         }
         let target = self.catalog.bucket(&inventory.target).await?;
-        if target.owner != bucket.owner {
-            return Err(InventoryError::Foreign);
-        }
         let began = began(self.clock.now(), self.day, inventory.weekly);
-        let prefix = inventory.prefix.as_deref().filter(|prefix| !prefix.is_empty());
-        let prefix = prefix.map_or_else(String::new, |prefix| format!("{prefix}/"));
-        let home = format!("{prefix}{name}/{}", inventory.id);
+        let home = inventory.home(name);
         let dated = format!("{home}/{}", folder_name(began, self.day));
         let manifest = key(format!("{dated}/manifest.json"))?;
         match self.catalog.locate(target.id, &manifest).await {
             Ok(_) => return Ok(()),
             Err(CatalogError::NoSuchKey | CatalogError::DeleteMarker { .. }) => {}
             Err(error) => return Err(error.into()),
+        }
+        // Asked each time: the target's owner may have thought better of it.
+        let deed = Deed { actor: Actor::Inventory, source: name, account: &bucket.owner };
+        let at = (&inventory.target, &target);
+        if !inventory.means(&target.owner)
+            || !self.targets.take(&deed, at, manifest.as_str()).await?
+        {
+            return Err(InventoryError::Refused);
         }
         let making = Making {
             worker: self,

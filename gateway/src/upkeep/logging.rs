@@ -15,6 +15,7 @@ use crate::configs::Configs;
 use crate::logbook::{LogBook, Page};
 use crate::put::PutError;
 use crate::rules::logging::{Logged, Logging};
+use crate::s3::{Actor, Deed, Targets};
 
 /// Deliveries in a day.
 const DELIVERIES_A_DAY: u32 = 288;
@@ -48,6 +49,8 @@ pub struct LogWorker {
     pub book: Arc<LogBook>,
     /// Writes the objects.
     pub delivery: Delivery,
+    /// What targets take.
+    pub targets: Targets,
     /// The time.
     pub clock: SharedClock,
     /// The name of the region.
@@ -113,6 +116,10 @@ impl LogWorker {
         let key =
             name.parse().map_err(|_| DeliveryError::Never("the prefix is too long for a key"))?;
         let target = (&logging.target, &row);
+        let deed = Deed { actor: Actor::Logging, source: &page.bucket, account: &page.owner };
+        if !self.targets.take(&deed, target, &name).await? {
+            return Err(DeliveryError::Never("the target does not let logs be delivered any more"));
+        }
         self.delivery.put(target, key, page.text.clone(), "text/plain").await?;
         Ok(())
     }

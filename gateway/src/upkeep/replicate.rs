@@ -12,13 +12,16 @@ use metadata::queue::TaskAt;
 use metadata::records::{Detail, Lock, ReplicationStatus, Versioning};
 use metadata::{Bucket, Catalog, CatalogError, Entry, Located, Preconditions, Task};
 use tokio_util::sync::CancellationToken;
+use types::BucketName;
 use types::clock::SharedClock;
 
 use crate::changes::{Changes, REPLICATION_QUEUE, Replicate};
+use crate::configs::Configs;
 use crate::put::recode::{RecodeError, Recoder};
 use crate::put::{PutError, Target};
 use crate::rules::notification::Origin;
-use crate::rules::replication::Destination;
+use crate::rules::replication::{Destination, Replication};
+use crate::s3::{Actor, Deed, Targets};
 
 /// Between two looks at a queue in which nothing was due.
 const POLL: Duration = Duration::from_millis(500);
@@ -61,6 +64,10 @@ pub struct ReplicationWorker {
     pub changes: Changes,
     /// Stores replicas, and moves them to their class.
     pub recoder: Recoder,
+    /// As which role.
+    pub configs: Configs,
+    /// What destinations take.
+    pub targets: Targets,
     /// The time.
     pub clock: SharedClock,
 }
@@ -177,6 +184,9 @@ impl ReplicationWorker {
         if row.versioning != Versioning::Enabled {
             return Err(ReplicationError::Refused("the destination keeps no versions"));
         }
+        if !self.may(task, &source, (&to.bucket, &row)).await? {
+            return Err(ReplicationError::Refused("the destination's policy does not let it"));
+        }
         let done = if task.marker {
             let at = (to.bucket.clone(), row.id);
             self.catalog.replicate_marker(&at, &task.key, task.version).await.map_err(Into::into)
@@ -189,6 +199,20 @@ impl ReplicationWorker {
             }
             done => done,
         }
+    }
+
+    /// Whether the destination takes it: its owner may have thought better of it since the rules were made.
+    async fn may(
+        &self,
+        task: &Replicate,
+        source: &Bucket,
+        to: (&BucketName, &Bucket),
+    ) -> Result<bool, CatalogError> {
+        let rules = self.configs.get::<Replication>(task.bucket.1).await?;
+        let role = rules.as_ref().map_or("", |rules| rules.role.as_str());
+        let actor = Actor::Replication { role, marker: task.marker };
+        let deed = Deed { actor, source: &task.bucket.0, account: &source.owner };
+        self.targets.take(&deed, to, task.key.as_str()).await
     }
 
     async fn replicate_version(

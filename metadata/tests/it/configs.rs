@@ -1,14 +1,16 @@
 //! Bucket configurations and changes of a bucket's row.
 
 use metadata::records::Versioning;
-use metadata::{CatalogError, ConfigKind, configs::CONFIG_MAX};
+use metadata::{CatalogError, ConfigKind, NewBucket, configs::CONFIG_MAX};
+use types::GeometryName;
 
-use crate::support::{World, key, on_every_engine};
+use crate::support::{World, account, key, on_every_engine};
 
 on_every_engine! {
     a_configuration_is_kept_until_it_is_replaced_or_deleted,
     configurations_go_with_their_bucket,
     a_bucket_s_row_changes_as_a_whole_or_not_at_all,
+    a_bucket_is_not_deleted_for_an_earlier_one_of_its_name,
 }
 
 async fn a_configuration_is_kept_until_it_is_replaced_or_deleted(world: World) {
@@ -47,10 +49,22 @@ async fn configurations_go_with_their_bucket(world: World) {
         let put = catalog.put_bucket_config(at, ConfigKind::Inventory, &name, vec![1]).await;
         put.expect("kept");
     }
-    catalog.delete_bucket(&at.0).await.expect("empty");
+    catalog.delete_bucket(at).await.expect("empty");
     assert_eq!(catalog.bucket_configs(at.1, ConfigKind::Inventory).await.expect("read"), []);
     let late = catalog.put_bucket_config(at, ConfigKind::Cors, "", vec![1]).await;
     assert!(matches!(late, Err(CatalogError::NoSuchBucket(_))));
+    world.fsck().await;
+}
+
+async fn a_bucket_is_not_deleted_for_an_earlier_one_of_its_name(world: World) {
+    let (catalog, at) = (&world.catalog, &world.bucket);
+    catalog.delete_bucket(at).await.expect("empty");
+    let plain = NewBucket::plain(GeometryName::Local);
+    let next = catalog.create_bucket(&at.0, &account(), plain).await.expect("made anew");
+    let stale = catalog.delete_bucket(at).await;
+    assert!(matches!(stale, Err(CatalogError::NoSuchBucket(_))), "{stale:?}");
+    assert_eq!(catalog.bucket(&at.0).await.expect("still there").id, next.id);
+    catalog.delete_bucket(&(at.0.clone(), next.id)).await.expect("empty");
     world.fsck().await;
 }
 

@@ -47,7 +47,7 @@ async fn a_deleted_bucket_has_no_objects(world: World) {
         }));
         let deletes = at_once((0..2).map(|_| {
             let world = world.clone();
-            async move { world.catalog.delete_bucket(&world.bucket.0).await }
+            async move { world.catalog.delete_bucket(&world.bucket).await }
         }));
         let (puts, deletes) = tokio::join!(puts, deletes);
         let stored = puts.iter().filter(|put| put.is_ok()).count();
@@ -292,7 +292,7 @@ async fn aborting_while_its_bucket_is_deleted_is_no_failure(world: World) {
             let world = world.clone();
             async move { world.catalog.abort_upload(&at).await }
         }));
-        let (aborts, deleted) = tokio::join!(aborts, world.catalog.delete_bucket(&world.bucket.0));
+        let (aborts, deleted) = tokio::join!(aborts, world.catalog.delete_bucket(&world.bucket));
         deleted.expect("it is empty");
         for refused in aborts.into_iter().filter_map(Result::err) {
             assert!(matches!(refused, CatalogError::NoSuchUpload), "{refused:?}");

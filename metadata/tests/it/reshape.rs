@@ -158,7 +158,7 @@ async fn a_token_stands_for_one_renaming_and_for_a_day(world: World) {
     assert_eq!(world.rows_of(Family::MAIN, "rename/1").await, 1);
     rename(&world, "c", "b", Some("t")).await.expect("the token is free again");
     world.delete(&key("b")).await.expect("deleted");
-    world.catalog.delete_bucket(&world.bucket.0).await.expect("deleted");
+    world.catalog.delete_bucket(&world.bucket).await.expect("deleted");
     assert_eq!(world.rows_of(Family::MAIN, "rename/1").await, 0);
     world.fsck().await;
 }

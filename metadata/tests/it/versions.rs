@@ -196,11 +196,11 @@ async fn writers_of_one_key_at_once_each_leave_a_version(world: World) {
 async fn a_bucket_of_delete_markers_is_not_empty(world: World) {
     world.set_versioning(Versioning::Enabled).await;
     world.delete(&key("k")).await.expect("marked");
-    let refused = world.catalog.delete_bucket(&world.bucket.0).await;
+    let refused = world.catalog.delete_bucket(&world.bucket).await;
     assert!(matches!(refused, Err(CatalogError::BucketNotEmpty(_))));
     let marker = world.versions(&all(9)).await[0].entry.version;
     world.remove("k", marker, false).await.expect("removed");
-    world.catalog.delete_bucket(&world.bucket.0).await.expect("empty");
+    world.catalog.delete_bucket(&world.bucket).await.expect("empty");
 }
 
 /// Few keys, some of them prefixes of others.

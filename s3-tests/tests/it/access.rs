@@ -6,22 +6,26 @@ use drystone_s3_tests::xml;
 use serde_json::{Value, json};
 
 /// A cluster with two customers beside the operator.
-struct Two {
-    cluster: Cluster,
-    ann: Client,
-    bob: Client,
+pub(super) struct Two {
+    pub(super) cluster: Cluster,
+    pub(super) ann: Client,
+    pub(super) bob: Client,
 }
 
 impl Two {
-    async fn new() -> Self {
-        let cluster = Options::new().up().await;
+    pub(super) async fn new() -> Self {
+        Self::of(Options::new()).await
+    }
+
+    pub(super) async fn of(options: Options) -> Self {
+        let cluster = options.up().await;
         let ann = customer(&cluster, "ann");
         let bob = customer(&cluster, "bob");
         Self { cluster, ann, bob }
     }
 }
 
-fn customer(cluster: &Cluster, id: &str) -> Client {
+pub(super) fn customer(cluster: &Cluster, id: &str) -> Client {
     let (access, secret) = (format!("{id}-access"), format!("{id}-secret-key"));
     let email = format!("{id}@example.com");
     let _ = cluster.admin(&[
@@ -41,14 +45,66 @@ fn customer(cluster: &Cluster, id: &str) -> Client {
     Client::new(cluster.s3(), &access, &secret)
 }
 
-async fn put_policy(s3: &Client, bucket: &str, statements: Value) {
+pub(super) async fn put_policy(s3: &Client, bucket: &str, statements: Value) {
     let policy = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
     let request = s3.put(&format!("/{bucket}")).query("policy", "").body(policy);
     request.send().await.expect_status(204).await;
 }
 
-async fn status(request: drystone_s3_tests::client::Request) -> u16 {
+pub(super) async fn status(request: drystone_s3_tests::client::Request) -> u16 {
     request.send().await.read().await.status
+}
+
+/// A key of an account that may do no more than these statements say.
+pub(super) fn narrowed(cluster: &Cluster, account: &str, statements: Value) -> Client {
+    let policy = cluster.dir().join(format!("policy-of-{account}.json"));
+    let text = json!({"Version": "2012-10-17", "Statement": statements});
+    std::fs::write(&policy, text.to_string()).expect("written");
+    let file = policy.to_str().expect("a path");
+    let made = cluster.admin_json(&["key", "create", "--account", account, "--policy", file]);
+    let text = |field: &str| made[field].as_str().expect("a string");
+    Client::new(cluster.s3(), text("access_key"), text("secret_key"))
+}
+
+/// A session of a role of the client's account.
+pub(super) struct Session {
+    pub(super) s3: Client,
+    pub(super) secret: String,
+    pub(super) token: String,
+}
+
+impl Session {
+    /// Adds its token to a request of its client's.
+    pub(super) fn sign(
+        &self,
+        request: drystone_s3_tests::client::Request,
+    ) -> drystone_s3_tests::client::Request {
+        request.header("x-amz-security-token", &self.token)
+    }
+}
+
+/// AssumeRole.
+pub(super) fn assume(
+    cluster: &Cluster,
+    s3: &Client,
+    role: &str,
+    session: &str,
+) -> drystone_s3_tests::client::Request {
+    let fields = format!(
+        "Action=AssumeRole&Version=2011-06-15&RoleArn={role}&RoleSessionName={session}&DurationSeconds=900"
+    );
+    let request = s3.for_service(cluster.s3(), "sts").post("/");
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(fields);
+    request.payload(drystone_s3_tests::client::Payload::Signed)
+}
+
+/// A session of the role of that ARN.
+pub(super) async fn session(cluster: &Cluster, s3: &Client, role: &str, name: &str) -> Session {
+    let answer = assume(cluster, s3, role, name).send().await.expect_status(200).await;
+    let field = |name: &str| xml::text(&answer.text, name).expect("a field");
+    let (id, secret, token) =
+        (field("AccessKeyId"), field("SecretAccessKey"), field("SessionToken"));
+    Session { s3: Client::new(cluster.s3(), &id, &secret), secret, token }
 }
 
 #[tokio::test(flavor = "multi_thread")]

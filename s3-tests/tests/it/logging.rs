@@ -13,7 +13,7 @@ async fn start() -> Cluster {
     Options::new().flag("--lifecycle-day", "1s").up().await
 }
 
-fn enabled(target: &str, prefix: &str, format: &str) -> String {
+pub(super) fn enabled(target: &str, prefix: &str, format: &str) -> String {
     format!(
         "<BucketLoggingStatus><LoggingEnabled><TargetBucket>{target}</TargetBucket><TargetPrefix>{prefix}</TargetPrefix>{format}\
          </LoggingEnabled></BucketLoggingStatus>"
@@ -26,7 +26,7 @@ async fn set(s3: &Client, bucket: &str, body: String) {
 }
 
 /// The lines delivered into a bucket, once one of them holds `last`.
-async fn lines(s3: &Client, bucket: &str, last: &str) -> Vec<String> {
+pub(super) async fn lines(s3: &Client, bucket: &str, last: &str) -> Vec<String> {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         let mut lines = Vec::new();

@@ -8,34 +8,34 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A time so many seconds from now, as S3 writes it.
-fn in_seconds(seconds: i64) -> String {
+pub(super) fn in_seconds(seconds: i64) -> String {
     let at = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
     at.replace_nanosecond(0).expect("a time").format(&Rfc3339).expect("formats")
 }
 
-async fn locked_bucket(s3: &Client, name: &str) {
+pub(super) async fn locked_bucket(s3: &Client, name: &str) {
     let request = s3.put(&format!("/{name}")).header("x-amz-bucket-object-lock-enabled", "true");
     request.send().await.expect_status(200).await;
 }
 
-async fn put(s3: &Client, path: &str) -> String {
+pub(super) async fn put(s3: &Client, path: &str) -> String {
     let answer = s3.put(path).body("kept").send().await.expect_status(200).await;
     answer.header("x-amz-version-id").expect("an id").to_owned()
 }
 
-fn retention(s3: &Client, path: &str, mode: &str, until: &str) -> Request {
+pub(super) fn retention(s3: &Client, path: &str, mode: &str, until: &str) -> Request {
     let body = format!(
         "<Retention><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
     );
     s3.put(path).query("retention", "").body(body)
 }
 
-fn hold(s3: &Client, path: &str, status: &str) -> Request {
+pub(super) fn hold(s3: &Client, path: &str, status: &str) -> Request {
     let body = format!("<LegalHold><Status>{status}</Status></LegalHold>");
     s3.put(path).query("legal-hold", "").body(body)
 }
 
-fn remove(s3: &Client, path: &str, version: &str) -> Request {
+pub(super) fn remove(s3: &Client, path: &str, version: &str) -> Request {
     s3.delete(path).query("versionId", version)
 }
 
@@ -46,7 +46,7 @@ fn configuration(s3: &Client, bucket: &str, rule: &str) -> Request {
     s3.put(bucket).query("object-lock", "").body(body)
 }
 
-const BYPASS: (&str, &str) = ("x-amz-bypass-governance-retention", "true");
+pub(super) const BYPASS: (&str, &str) = ("x-amz-bypass-governance-retention", "true");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retained_version_stays_and_only_governance_is_bypassed() {

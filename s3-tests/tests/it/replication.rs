@@ -10,14 +10,14 @@ use tokio::time::{Instant, sleep};
 /// How long replication may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-async fn versioned(s3: &Client, bucket: &str) {
+pub(super) async fn versioned(s3: &Client, bucket: &str) {
     s3.make_bucket(bucket).await;
     let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     let put = s3.put(&format!("/{bucket}")).query("versioning", "").body(body).send().await;
     put.expect_status(200).await;
 }
 
-fn rule(id: &str, priority: u32, filter: &str, markers: &str, to: &str) -> String {
+pub(super) fn rule(id: &str, priority: u32, filter: &str, markers: &str, to: &str) -> String {
     format!(
         "<Rule><ID>{id}</ID><Priority>{priority}</Priority><Status>Enabled</Status><Filter>{filter}</Filter>\
          <DeleteMarkerReplication><Status>{markers}</Status></DeleteMarkerReplication>\
@@ -25,7 +25,11 @@ fn rule(id: &str, priority: u32, filter: &str, markers: &str, to: &str) -> Strin
     )
 }
 
-fn put_rules(s3: &Client, bucket: &str, rules: &str) -> drystone_s3_tests::client::Request {
+pub(super) fn put_rules(
+    s3: &Client,
+    bucket: &str,
+    rules: &str,
+) -> drystone_s3_tests::client::Request {
     let body = format!(
         "<ReplicationConfiguration><Role>arn:aws:iam::1:role/r</Role>{rules}</ReplicationConfiguration>"
     );
@@ -33,7 +37,7 @@ fn put_rules(s3: &Client, bucket: &str, rules: &str) -> drystone_s3_tests::clien
 }
 
 /// HEAD of a version, once its replication status is this one.
-async fn until(s3: &Client, path: &str, version: &str, status: &str) -> Answer {
+pub(super) async fn until(s3: &Client, path: &str, version: &str, status: &str) -> Answer {
     let end = Instant::now() + PATIENCE;
     loop {
         let head = s3.head(path).query("versionId", version).send().await.read().await;
@@ -45,7 +49,7 @@ async fn until(s3: &Client, path: &str, version: &str, status: &str) -> Answer {
     }
 }
 
-fn version(answer: &Answer) -> String {
+pub(super) fn version(answer: &Answer) -> String {
     answer.header("x-amz-version-id").expect("a version").to_owned()
 }
 

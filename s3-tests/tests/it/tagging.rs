@@ -4,7 +4,7 @@ use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::client::{Client, Request};
 use drystone_s3_tests::cluster::Options;
 
-fn tagging(s3: &Client, path: &str, tags: &[(&str, &str)]) -> Request {
+pub(super) fn tagging(s3: &Client, path: &str, tags: &[(&str, &str)]) -> Request {
     let tags: String = tags
         .iter()
         .map(|(key, value)| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>"))
@@ -13,7 +13,7 @@ fn tagging(s3: &Client, path: &str, tags: &[(&str, &str)]) -> Request {
     s3.put(path).query("tagging", "").body(body)
 }
 
-async fn tags_of(s3: &Client, path: &str) -> Vec<(String, String)> {
+pub(super) async fn tags_of(s3: &Client, path: &str) -> Vec<(String, String)> {
     let read = s3.get(path).query("tagging", "").send().await.expect_status(200).await;
     read.all("Key").into_iter().zip(read.all("Value")).collect()
 }

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metadata::Catalog;
 use metadata::records::ConfigKind;
-use s3s::{S3Error, S3ErrorCode, S3Result};
+use metadata::{Catalog, CatalogError};
 use serde::{Deserialize, Serialize};
 use types::{BucketId, BucketName};
 
-use crate::s3::error;
 use crate::s3::policy::{Kind, Policy};
 
 /// How long a configuration that was looked up is believed. What another gateway changed shows after this time at the latest; what this
@@ -61,7 +59,14 @@ impl Accesses {
     }
 
     /// What the bucket's configuration says.
-    pub(super) async fn of(&self, name: &BucketName, id: BucketId) -> S3Result<Arc<Access>> {
+    ///
+    /// # Errors
+    /// The engine's; [`CatalogError::Corrupt`] if it cannot be read: it must not count as one that allows everything.
+    pub(super) async fn of(
+        &self,
+        name: &BucketName,
+        id: BucketId,
+    ) -> Result<Arc<Access>, CatalogError> {
         if let Some(known) = self.remembered(id) {
             return Ok(known);
         }
@@ -85,15 +90,13 @@ impl Accesses {
         (Instant::now() < *until).then(|| Arc::clone(access))
     }
 
-    async fn get(&self, id: BucketId, kind: ConfigKind) -> S3Result<Option<Vec<u8>>> {
-        self.catalog.bucket_config(id, kind, "").await.map_err(error::catalog)
+    async fn get(&self, id: BucketId, kind: ConfigKind) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.catalog.bucket_config(id, kind, "").await
     }
 
-    async fn load(&self, name: &BucketName, id: BucketId) -> S3Result<Access> {
-        // What cannot be read must not count as what allows everything.
-        let unreadable = |what: &'static str| {
-            tracing::error!(bucket = %name, what, "a bucket's configuration cannot be read");
-            S3Error::new(S3ErrorCode::InternalError)
+    async fn load(&self, name: &BucketName, id: BucketId) -> Result<Access, CatalogError> {
+        let unreadable = |what: &str| {
+            CatalogError::Corrupt(format!("the {what} of bucket {name} cannot be read"))
         };
         let policy = match self.get(id, ConfigKind::Policy).await? {
             None => None,

@@ -51,15 +51,17 @@ impl Caller {
         Identity {
             account: signer.map(|signer| signer.account.as_str()),
             arn: signer.and_then(|signer| signer.arn.as_deref()),
+            role: signer.and_then(|signer| signer.role.as_deref()),
             service: None,
         }
     }
 
-    /// `aws:PrincipalArn`.
+    /// `aws:PrincipalArn`: of a session the role's, not its own
+    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn>).
     pub(super) fn arn(&self) -> Option<String> {
         let signer = self.signer()?;
         let root = || format!("arn:aws:iam::{}:root", signer.account);
-        Some(signer.arn.clone().unwrap_or_else(root))
+        Some(signer.role.clone().or_else(|| signer.arn.clone()).unwrap_or_else(root))
     }
 
     /// `aws:PrincipalType`.

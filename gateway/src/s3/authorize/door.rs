@@ -7,44 +7,39 @@ use metadata::{CatalogError, Located};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use types::{AccountId, ObjectKey};
 
-use super::actions::{
-    Action, ListBucket, Meta, OfBucket, OfObject, PutObject, PutObjectAcl, PutObjectLegalHold,
-    PutObjectRetention, PutObjectTagging, Rule,
-};
+use super::actions::{Action, ListBucket, Meta, OfBucket, OfObject, Rule};
 use super::audit::Event;
 use super::caller::Caller;
 use super::envelope::{Envelope, Facts};
 use super::proof::{Authorized, Opened, Whence};
 use super::rules::{Case, Reason};
+use super::said::Said;
 use super::{Gate, owner_of, ownership};
 use crate::http::RequestId;
 use crate::s3::policy::{Asked, Policy, Verdict};
 use crate::s3::{describe, error};
 
-/// Headers that ask for a list.
-const GRANTS: [&str; 5] = [
-    "x-amz-grant-read",
-    "x-amz-grant-write",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write-acp",
-    "x-amz-grant-full-control",
-];
+/// Nothing but headers and parameters says anything.
+pub(super) static NOTHING: Said = Said::NOTHING;
+
+/// An object's key, and the version of it that is named.
+pub(in crate::s3) type Which<'a> = (&'a str, Option<&'a str>);
 
 /// What stands between a caller and a bucket.
 pub(in crate::s3) struct Door<'r> {
     gate: Gate,
     caller: Caller,
     opened: Arc<Opened>,
-    envelope: Envelope<'r>,
+    pub(super) envelope: Envelope<'r>,
     id: Option<RequestId>,
 }
 
 /// A version, or why there is none.
-type Look = Result<Located, CatalogError>;
+pub(in crate::s3) type Look = Result<Located, CatalogError>;
 
 /// An object, as far as it matters to who may do what with it.
 #[derive(Clone, Copy)]
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     owner: &'a AccountId,
     acl: Option<&'a Acl>,
     tags: &'a [(String, String)],
@@ -52,16 +47,23 @@ struct Seen<'a> {
 
 /// One thing that is asked for.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    meta: Meta,
-    key: Option<&'a str>,
-    version: Option<&'a str>,
-    initiator: Option<&'a AccountId>,
+pub(super) struct Wanted<'a> {
+    pub(super) meta: Meta,
+    pub(super) key: Option<&'a str>,
+    pub(super) version: Option<&'a str>,
+    pub(super) initiator: Option<&'a AccountId>,
+    pub(super) said: &'a Said,
 }
 
 impl<'a> Wanted<'a> {
-    fn of<A: Action>(initiator: Option<&'a AccountId>) -> Self {
-        Self { meta: A::META, key: None, version: None, initiator }
+    /// On the bucket.
+    fn of<A: Action>() -> Self {
+        Self { meta: A::META, key: None, version: None, initiator: None, said: &NOTHING }
+    }
+
+    /// On an object of it.
+    pub(super) fn on<A: Action>((key, version): Which<'a>) -> Self {
+        Self { key: Some(key), version, ..Self::of::<A>() }
     }
 }
 
@@ -87,8 +89,16 @@ impl<'r> Door<'r> {
     /// # Errors
     /// `AccessDenied`.
     pub(in crate::s3) fn bucket<A: OfBucket>(&self) -> S3Result<Authorized<A>> {
-        let wanted = Wanted { meta: A::META, key: None, version: None, initiator: None };
-        self.tell_and_check(wanted, self.decide(wanted, None, &[]))?;
+        self.bucket_as(&NOTHING)
+    }
+
+    /// As [`Self::bucket`], of a request whose body says that.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(in crate::s3) fn bucket_as<A: OfBucket>(&self, said: &Said) -> S3Result<Authorized<A>> {
+        let wanted = Wanted { said, ..Wanted::of::<A>() };
+        self.tell_and_check(wanted, self.decide(wanted, None))?;
         Ok(self.proof())
     }
 
@@ -101,8 +111,7 @@ impl<'r> Door<'r> {
         key: &str,
         version: Option<&str>,
     ) -> S3Result<Authorized<A>> {
-        let wanted = Wanted { meta: A::META, key: Some(key), version, initiator: None };
-        self.check_object(wanted).await?;
+        self.check_object(Wanted::on::<A>((key, version))).await?;
         Ok(self.proof())
     }
 
@@ -115,12 +124,50 @@ impl<'r> Door<'r> {
         key: &str,
         version: Option<&str>,
     ) -> S3Result<(Authorized<A>, Located)> {
-        let wanted = Wanted { meta: A::META, key: Some(key), version, initiator: None };
+        let (allowed, look) = self.find((key, version)).await?;
+        Ok((allowed, look.map_err(error::catalog)?))
+    }
+
+    /// Lets the caller act on an object of the bucket, and finds it, or why it is not there.
+    ///
+    /// # Errors
+    /// As of [`Self::object`].
+    pub(in crate::s3) async fn find<A: OfObject>(
+        &self,
+        which: Which<'_>,
+    ) -> S3Result<(Authorized<A>, Look)> {
+        self.find_as(which, &NOTHING).await
+    }
+
+    /// As [`Self::find`], of a request whose body says that.
+    ///
+    /// # Errors
+    /// As of [`Self::object`].
+    pub(in crate::s3) async fn find_as<A: OfObject>(
+        &self,
+        which: Which<'_>,
+        said: &Said,
+    ) -> S3Result<(Authorized<A>, Look)> {
+        let wanted = Wanted { said, ..Wanted::on::<A>(which) };
         let look = match self.check_object(wanted).await? {
             Some(look) => look,
             None => self.look(wanted).await?,
         };
-        Ok((self.proof(), look.map_err(error::catalog)?))
+        Ok((self.proof(), look))
+    }
+
+    /// Lets the caller do `A`, too, to an object that was found.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(in crate::s3) fn also<A: OfObject>(
+        &self,
+        which: Which<'_>,
+        found: &Located,
+    ) -> S3Result<Authorized<A>> {
+        let wanted = Wanted::on::<A>(which);
+        self.tell_and_check(wanted, self.decide(wanted, Some(self.seen(found))))?;
+        Ok(self.proof())
     }
 
     /// Lets the caller act on an upload under way. Who began it may look after it.
@@ -133,8 +180,8 @@ impl<'r> Door<'r> {
         upload: &str,
     ) -> S3Result<Authorized<A>> {
         let initiator = self.initiator(key, upload).await?;
-        let wanted = Wanted { key: Some(key), ..Wanted::of::<A>(initiator.as_ref()) };
-        self.tell_and_check(wanted, self.decide(wanted, None, &[]))?;
+        let wanted = Wanted { initiator: initiator.as_ref(), ..Wanted::on::<A>((key, None)) };
+        self.tell_and_check(wanted, self.decide(wanted, None))?;
         Ok(self.proof())
     }
 
@@ -149,73 +196,37 @@ impl<'r> Door<'r> {
         }
     }
 
-    /// Lets the caller write an object, with everything that the request's headers ask for along with it.
+    /// Whether the caller may do `A` to an object beside what they do to it. Asked in passing: not told to the audit log.
     ///
     /// # Errors
-    /// `AccessDenied`.
-    pub(in crate::s3) async fn write(&self, key: &str) -> S3Result<Authorized<PutObject>> {
-        let allowed = self.object(key, None).await?;
-        let asks = |name: &str| self.envelope.header(name).is_some();
-        if asks("x-amz-tagging") {
-            self.while_writing::<PutObjectTagging>(key)?;
-        }
-        if asks("x-amz-object-lock-mode") || asks("x-amz-object-lock-retain-until-date") {
-            self.ask::<PutObjectRetention>(key)?;
-        }
-        if asks("x-amz-object-lock-legal-hold") {
-            self.ask::<PutObjectLegalHold>(key)?;
-        }
-        if asks("x-amz-acl") || GRANTS.into_iter().any(asks) {
-            self.not_denied::<PutObjectAcl>(key)?;
-        }
-        Ok(allowed)
+    /// If the object must be looked at and cannot be.
+    pub(in crate::s3) async fn may<A: OfObject>(&self, which: Which<'_>) -> S3Result<bool> {
+        let wanted = Wanted::on::<A>(which);
+        let look = if self.must_look(false) { Some(self.look(wanted).await?) } else { None };
+        let seen = look.as_ref().and_then(|look| look.as_ref().ok());
+        Ok(self.decide(wanted, seen.map(|located| self.seen(located))).allows())
     }
 
-    /// Lets the caller do `A` to an object in the act of writing it: who may write by the bucket's list may do that too.
-    fn while_writing<A: OfObject>(&self, key: &str) -> S3Result<()> {
-        let meta = Meta { rule: PutObject::META.rule, ..A::META };
-        let wanted = Wanted { meta, key: Some(key), version: None, initiator: None };
-        self.tell_and_check(wanted, self.decide(wanted, None, &[]))
+    /// The same of an object that was found.
+    pub(in crate::s3) fn may_also<A: OfObject>(&self, which: Which<'_>, found: &Located) -> bool {
+        self.decide(Wanted::on::<A>(which), Some(self.seen(found))).allows()
     }
 
-    /// Lets the caller do `A` to an object that is about to be written. A lock binds the bucket's owner too: a grant to write is not enough.
-    fn ask<A: OfObject>(&self, key: &str) -> S3Result<()> {
-        let wanted = Wanted { meta: A::META, key: Some(key), version: None, initiator: None };
-        self.tell_and_check(wanted, self.decide(wanted, None, &[]))
-    }
-
-    /// Whether no policy forbids the caller to do `A` to an object that is about to be theirs.
-    fn not_denied<A: OfObject>(&self, key: &str) -> S3Result<()> {
-        let wanted = Wanted { meta: A::META, key: Some(key), version: None, initiator: None };
-        match self.decide(wanted, None, &[]) {
-            reason @ (Reason::ExplicitDeny | Reason::KeyPolicy) => {
-                self.tell_and_check(wanted, reason)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the caller may do `A` to an object beside what they do to it. Asked in passing: not told to the audit log.
-    pub(in crate::s3) fn may<A: OfObject>(&self, key: &str, version: Option<&str>) -> bool {
-        let wanted = Wanted { meta: A::META, key: Some(key), version, initiator: None };
-        self.decide(wanted, None, &[]).allows()
-    }
-
-    fn proof<A>(&self) -> Authorized<A> {
+    pub(super) fn proof<A>(&self) -> Authorized<A> {
         let from = Whence { address: self.envelope.address(), id: self.id };
         Authorized::new(self.caller.clone(), Arc::clone(&self.opened), from)
     }
 
     /// Decides about an object; what was found, if the decision had to look.
-    async fn check_object(&self, wanted: Wanted<'_>) -> S3Result<Option<Look>> {
+    pub(super) async fn check_object(&self, wanted: Wanted<'_>) -> S3Result<Option<Look>> {
         let reads = matches!(wanted.meta.rule, Rule::Object(_));
         if !self.must_look(reads) {
-            self.tell_and_check(wanted, self.decide(wanted, None, &[]))?;
+            self.tell_and_check(wanted, self.decide(wanted, None))?;
             return Ok(None);
         }
         let look = self.look(wanted).await?;
         let seen = look.as_ref().ok().map(|located| self.seen(located));
-        let reason = self.decide(wanted, seen, &[]);
+        let reason = self.decide(wanted, seen);
         let missing = seen.is_none() && reads;
         if missing && !self.may_know(wanted) {
             let reason = if reason.allows() { Reason::Nothing } else { reason };
@@ -270,21 +281,16 @@ impl<'r> Door<'r> {
     /// Whether the caller may know that an object is not there: whoever may list it
     /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>).
     fn may_know(&self, wanted: Wanted<'_>) -> bool {
-        let listing = Wanted { meta: ListBucket::META, key: None, version: None, initiator: None };
-        let notes = [("s3:prefix", wanted.key.unwrap_or_default().to_owned())];
-        self.decide(listing, None, &notes).allows()
+        let said = Said::prefix(wanted.key.unwrap_or_default());
+        let listing = Wanted { said: &said, ..Wanted::of::<ListBucket>() };
+        self.decide(listing, None).allows()
     }
 
     fn key_policies(&self) -> &[Policy] {
         self.caller.signer().map_or(&[], |signer| signer.policies.as_slice())
     }
 
-    fn decide(
-        &self,
-        wanted: Wanted<'_>,
-        seen: Option<Seen<'_>>,
-        notes: &[(&'static str, String)],
-    ) -> Reason {
+    pub(super) fn decide(&self, wanted: Wanted<'_>, seen: Option<Seen<'_>>) -> Reason {
         let Opened { row, access, .. } = &*self.opened;
         let facts = Facts {
             envelope: &self.envelope,
@@ -294,7 +300,7 @@ impl<'r> Door<'r> {
             owner: Some(&row.owner),
             version: wanted.version,
             tags: seen.map(|seen| seen.tags),
-            notes,
+            said: wanted.said,
         };
         let resource = self.resource(wanted);
         let asked = Asked {
@@ -335,7 +341,7 @@ impl<'r> Door<'r> {
         }
     }
 
-    fn tell_and_check(&self, wanted: Wanted<'_>, reason: Reason) -> S3Result<()> {
+    pub(super) fn tell_and_check(&self, wanted: Wanted<'_>, reason: Reason) -> S3Result<()> {
         let event = Event {
             id: self.id,
             caller: &self.caller,

@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use types::{AccountId, Timestamp};
 
 use super::caller::{Caller, Signed, Vouched};
+use super::said::{self, Said};
 use crate::http::Peer;
 use crate::s3::policy::{Context, Key, Values};
 
@@ -81,15 +82,14 @@ pub(super) struct Facts<'a> {
     pub(super) version: Option<&'a str>,
     /// The tags of the object that is there.
     pub(super) tags: Option<&'a [(String, String)]>,
-    /// What the request says in other places than its headers, and what stands in for a parameter.
-    pub(super) notes: &'a [(&'static str, String)],
+    /// What the request says in other places than its headers.
+    pub(super) said: &'a Said,
 }
 
 impl Context for Facts<'_> {
     fn values(&self, key: &Key) -> Values {
-        let noted = self.notes.iter().find(|(name, _)| *name == key.name());
-        if let Some((_, value)) = noted {
-            return Values::One(value.clone());
+        if let Some(said) = self.said.of(key) {
+            return said;
         }
         match key.name().split_once(':') {
             Some(("aws", name)) => self.global(name),
@@ -140,8 +140,8 @@ impl Facts<'_> {
             }
             "object-lock-remaining-retention-days" => self.remaining_days(),
             "if-match" | "if-none-match" => envelope.header(name),
-            "existingobjecttag" => self.tags.and_then(|tags| tag(tags, item)),
-            "requestobjecttag" => self.asked_tags().and_then(|tags| tag(&tags, item)),
+            "existingobjecttag" => self.tags.and_then(|tags| said::tag(tags, item)),
+            "requestobjecttag" => self.asked_tags().and_then(|tags| said::tag(&tags, item)),
             "requestobjecttagkeys" => {
                 let tags = self.asked_tags().unwrap_or_default();
                 return Values::Many(tags.into_iter().map(|(name, _)| name).collect());
@@ -202,15 +202,9 @@ impl Facts<'_> {
 
     fn remaining_days(&self) -> Option<String> {
         let text = self.envelope.header("x-amz-object-lock-retain-until-date")?;
-        let until = OffsetDateTime::parse(&text, &Rfc3339).ok()?.unix_timestamp();
-        let seconds = until.saturating_sub_unsigned(self.now.seconds());
-        Some((seconds.max(0) / (24 * 3600)).to_string())
+        let until = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
+        Some(said::remaining_days(until, self.now))
     }
-}
-
-fn tag(tags: &[(String, String)], name: Option<&str>) -> Option<String> {
-    let name = name?;
-    tags.iter().find(|(tag, _)| tag == name).map(|(_, value)| value.clone())
 }
 
 fn plain_source(text: String) -> String {

@@ -8,14 +8,18 @@
 //! An operation's work takes an [`Authorized`] of its action, and only [`Gate`] and [`Door`] can make one. Every decision is told to the audit log.
 
 mod access;
+mod account;
 mod actions;
 mod audit;
 mod caller;
 mod door;
 mod envelope;
+mod probe;
 mod proof;
 mod rules;
+mod said;
 mod service;
+mod writing;
 
 use std::sync::Arc;
 
@@ -29,17 +33,19 @@ pub(super) use access::{PublicAccessBlock, REQUESTER};
 pub(super) use actions::*;
 pub(crate) use caller::is_reserved;
 pub(super) use caller::{Caller, Signed, Vouched};
-pub(super) use door::Door;
+pub(super) use door::{Door, Which};
+pub use probe::Probe;
 pub(super) use proof::Authorized;
 use proof::Opened;
-pub(super) use service::Service;
+pub(super) use said::Said;
+pub use service::Targets;
+pub(crate) use service::{Actor, Deed, Leave};
 
 use self::access::Accesses;
-use self::envelope::{Envelope, Facts};
+use self::envelope::Envelope;
 use super::auth::AccessKeys;
 use super::error;
 use super::logged::{Noted, Trail};
-use super::policy::{Asked, Verdict};
 use crate::http::RequestId;
 
 /// The header and parameter in which a temporary key's token comes.
@@ -61,64 +67,11 @@ impl Gate {
     pub(super) fn new(
         catalog: Catalog,
         keys: Arc<AccessKeys>,
+        targets: &Targets,
         clock: SharedClock,
         region: &str,
     ) -> Self {
-        let accesses = Arc::new(Accesses::new(catalog.clone()));
-        Self { catalog, keys, accesses, clock, region: region.into() }
-    }
-
-    /// Lets an account act on what is its own: on `bucket`, if it is about one that may not be there yet.
-    ///
-    /// # Errors
-    /// `AccessDenied`, and what is wrong with the key.
-    pub(super) async fn account<A: OfAccount, T>(
-        &self,
-        request: &S3Request<T>,
-        bucket: Option<&str>,
-    ) -> S3Result<Authorized<A, ()>> {
-        let caller = self.caller(request).await?;
-        let envelope = Envelope::of(request);
-        let resource = format!("arn:aws:s3:::{}", bucket.unwrap_or("*"));
-        let facts = Facts {
-            envelope: &envelope,
-            caller: &caller,
-            now: self.clock.now(),
-            region: &self.region,
-            owner: caller.account(),
-            version: None,
-            tags: None,
-            notes: &[],
-        };
-        let asked = Asked {
-            who: caller.identity(),
-            action: A::META.name,
-            resource: &resource,
-            context: &facts,
-        };
-        let says = caller.signer().and_then(|signer| signer.says(&asked));
-        let narrowed = says.is_some_and(|verdict| verdict != Verdict::Allow);
-        // Nobody in particular has no buckets, which they may list.
-        let nobody = caller.account().is_none() && A::META.effect != Effect::Read;
-        let reason = match (narrowed, nobody) {
-            (true, _) => rules::Reason::KeyPolicy,
-            (_, true) => rules::Reason::Nothing,
-            _ => rules::Reason::Owner,
-        };
-        let event = audit::Event {
-            id: request.extensions.get::<RequestId>().copied(),
-            caller: &caller,
-            envelope: &envelope,
-            action: A::META.name,
-            resource: &|| resource.clone(),
-            effect: A::META.effect,
-            reason,
-        };
-        event.tell();
-        if !reason.allows() {
-            return Err(S3Error::new(S3ErrorCode::AccessDenied));
-        }
-        Ok(Authorized::new(caller, (), proof::Whence::default()))
+        Self { catalog, keys, accesses: targets.accesses(), clock, region: region.into() }
     }
 
     /// Lets a caller act on a bucket, which must belong to `expected` if the client says so.
@@ -182,7 +135,7 @@ impl Gate {
         if expected.is_some_and(|owner| owner != row.owner.as_str()) {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
-        let access = self.accesses.of(&name, row.id).await?;
+        let access = self.accesses.of(&name, row.id).await.map_err(error::catalog)?;
         let envelope = Envelope::of(request);
         let foreign = caller.account() != Some(&row.owner);
         if access.requester_pays && foreign && !agrees_to_pay(&caller, &envelope) {
@@ -195,6 +148,11 @@ impl Gate {
     /// What is said of access to a bucket is looked up anew at the next request: it was changed.
     pub(super) fn forget_bucket(&self, id: BucketId) {
         self.accesses.forget(id);
+    }
+
+    /// What buckets let this system do by itself.
+    pub(super) fn targets(&self) -> Targets {
+        Targets::over(Arc::clone(&self.accesses))
     }
 
     /// The time.

@@ -13,7 +13,7 @@ use crate::changes::{Changes, Following};
 use crate::get::Reader;
 use crate::put::{Incoming, PutError, Target, Writer};
 use crate::rules::notification::Event;
-use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::authorize::{Authorized, Door, Gate, PutObject, Said};
 use crate::s3::{
     S3Settings, acl, archive, checksum, conditions, describe, encryption, error, follow,
     protection, tags,
@@ -32,23 +32,41 @@ pub(in crate::s3) async fn run(
     mut request: S3Request<CopyObjectInput>,
 ) -> S3Result<CopyObjectOutput> {
     let input = &request.input;
-    let expected = input.expected_bucket_owner.as_deref();
-    let allowed = gate.open(&request, &input.bucket, expected).await?.write(&input.key).await?;
+    let (expected, to) = (input.expected_bucket_owner.as_deref(), input.key.clone());
+    let target = gate.open(&request, &input.bucket, expected).await?.into_owned();
+    let tags = new_tags(input)?;
     let fields = source::fields!(request.input);
-    let source = Source::open(gate, &request, fields).await?;
+    let (source, from) = Source::open(gate, &request, fields).await?;
+    let allowed = may_write(&target, &to, &source, &from, tags.as_deref()).await?;
     let asked = encryption::asked!(request.input);
     let encrypted = asked.wish(catalog, &writer.keys, allowed.id()).await?;
     let now = writer.clock.now();
-    let mut wish = Wish::read(&allowed, settings, now, encrypted, request.input)?;
+    let mut wish = Wish::read(&allowed, settings, now, (encrypted, tags), request.input)?;
     // A copy is its writer's, with a list of its own.
     (wish.owner, wish.acl) =
         acl::of_new_object(catalog, &allowed, acl::Wish::of(&request.headers)).await?;
     wish.following = follow::changes(changes, &allowed).await?;
 
     // Boxed: it holds a whole PUT, and is far larger than the rest.
-    let copied = Box::pin(copy(catalog, writer, reader, settings, &source, &allowed, &wish));
+    let ends = (&target, &allowed, &source, from);
+    let copied = Box::pin(copy(writer, reader, settings, ends, &wish));
     let (entry, from) = copied.await?;
     respond(catalog, &allowed, &wish, &entry, (&source, &from)).await
+}
+
+/// Lets the caller write the copy with the tags that it gets. Those that it takes over from its source must be theirs to read, too.
+async fn may_write(
+    target: &Door<'_>,
+    key: &str,
+    source: &Source,
+    from: &Located,
+    new_tags: Option<&[tags::Pair]>,
+) -> S3Result<Authorized<PutObject>> {
+    if new_tags.is_none() {
+        source.ask_tags(from)?;
+    }
+    let tags = new_tags.unwrap_or(&from.detail.tags);
+    target.write_as(key, &Said::object_tags(tags.to_vec())).await
 }
 
 /// The copy as the client wants it.
@@ -76,7 +94,7 @@ impl Wish {
         allowed: &Authorized<PutObject>,
         settings: &S3Settings,
         now: Timestamp,
-        encrypted: encryption::Wish,
+        (encrypted, tags): (encryption::Wish, Option<Vec<tags::Pair>>),
         mut input: CopyObjectInput,
     ) -> S3Result<Self> {
         let replace = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
@@ -110,7 +128,7 @@ impl Wish {
             ),
             replace,
             redirect,
-            tags: new_tags(&input)?,
+            tags,
             lock: protection::asked!(input).read(now)?,
             checksum: input
                 .checksum_algorithm
@@ -187,17 +205,15 @@ fn new_tags(input: &CopyObjectInput) -> S3Result<Option<Vec<tags::Pair>>> {
 }
 
 async fn copy(
-    catalog: &Catalog,
     writer: &Writer,
     reader: &Reader,
     settings: &S3Settings,
-    source: &Source,
-    allowed: &Authorized<PutObject>,
+    (target, allowed, source, mut from): (&Door<'_>, &Authorized<PutObject>, &Source, Located),
     wish: &Wish,
 ) -> S3Result<(Entry, Located)> {
     let mut attempt = 1;
     loop {
-        let from = source.locate(catalog).await?;
+        source.check(&from)?;
         source::check_size(from.entry.size)?;
         archive::check_readable(settings, &from.entry, &from.detail, writer.clock.now())?;
         if source.is(allowed, &wish.key) && !wish.changes(&from) {
@@ -207,16 +223,19 @@ async fn copy(
                  metadata, storage class, website redirect location or encryption attributes.",
             ));
         }
-        let target = wish.target(allowed, &from);
-        if from.entry.geometry != target.geometry || wish.needs_bytes(&from) {
-            let entry = restore(reader, writer, source, &from, target, wish).await?;
+        let copy = wish.target(allowed, &from);
+        if from.entry.geometry != copy.geometry || wish.needs_bytes(&from) {
+            let entry = restore(reader, writer, source, &from, copy, wish).await?;
             return Ok((entry, from));
         }
-        match writer.share_object(&from, source.customer(), target).await {
+        match writer.share_object(&from, source.customer(), copy).await {
             Ok(entry) => return Ok((entry, from)),
             // Deleted between our look and our commit: look again, and find the newer version or none.
             Err(PutError::Catalog(CatalogError::StreamDying(_))) if attempt < ATTEMPTS => {
-                attempt += 1
+                attempt += 1;
+                from = source.again().await?;
+                let key = wish.key.as_str();
+                may_write(target, key, source, &from, wish.tags.as_deref()).await?;
             }
             Err(failed) => return Err(error::put(failed)),
         }

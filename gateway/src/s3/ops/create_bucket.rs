@@ -6,7 +6,7 @@ use s3s::dto::{BucketLocationConstraint, CreateBucketInput, CreateBucketOutput};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::BucketName;
 
-use crate::s3::authorize::{Authorized, CreateBucket, Gate};
+use crate::s3::authorize::{Gate, Said};
 use crate::s3::{S3Settings, acl, error};
 
 /// The region in which making a bucket again that one owns is no error.
@@ -18,8 +18,9 @@ pub(in crate::s3) async fn run(
     settings: &S3Settings,
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<CreateBucketOutput> {
-    let allowed: Authorized<CreateBucket, ()> =
-        gate.account(&request, Some(&request.input.bucket)).await?;
+    let wanted = request.input.create_bucket_configuration.as_ref();
+    let region = Said::location(wanted.and_then(|wanted| wanted.location_constraint.as_ref()));
+    let allowed = gate.create(&request, &request.input.bucket, &region).await?;
     let input = request.input;
     check_wishes(&input, settings)?;
     let name = new_name(&input.bucket)?;

@@ -15,6 +15,6 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let allowed: Authorized<DeleteBucket> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    catalog.delete_bucket(allowed.name()).await.map_err(error::catalog)?;
+    catalog.delete_bucket(&allowed.at()).await.map_err(error::catalog)?;
     Ok(DeleteBucketOutput::default())
 }

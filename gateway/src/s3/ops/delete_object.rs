@@ -20,7 +20,7 @@ pub(in crate::s3) async fn run(
     let allowed: Authorized<DeleteObject> = door.object(&input.key, named).await?;
     // Who may not bypass asks in vain, and is told so only where it would matter.
     let bypass = input.bypass_governance_retention == Some(true)
-        && door.may::<BypassGovernanceRetention>(&input.key, named);
+        && door.may::<BypassGovernanceRetention>((&input.key, named)).await?;
     drop(door);
     let input = request.input;
     let key = describe::key(&input.key)?;

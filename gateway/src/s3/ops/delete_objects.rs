@@ -66,7 +66,7 @@ async fn some(
         all.push(match door.object::<DeleteObject>(&object.key, version).await {
             Ok(allowed) => {
                 first.get_or_insert(allowed);
-                read(object, bypass && door.may::<BypassGovernanceRetention>(&object.key, version))
+                may_bypass(door, object, bypass).await.and_then(|bypass| read(object, bypass))
             }
             Err(refused) => Err(refused),
         });
@@ -94,6 +94,12 @@ async fn some(
         done.next().map_or_else(|| Ok(Deleted::default()), |done| done.map_err(error::catalog))
     };
     read.into_iter().map(outcome).collect()
+}
+
+/// Who may not bypass asks in vain, and is told so only where it would matter.
+async fn may_bypass(door: &Door<'_>, object: &ObjectIdentifier, asked: bool) -> S3Result<bool> {
+    let which = (object.key.as_str(), object.version_id.as_deref());
+    Ok(asked && door.may::<BypassGovernanceRetention>(which).await?)
 }
 
 /// The transaction failed, so every object of it did, if for another reason than those that could not be read.

@@ -1,6 +1,6 @@
 //! GetObjectAttributes: a HEAD that says more, and only what is asked for.
 
-use metadata::{Catalog, Located};
+use metadata::Located;
 use s3s::dto::{
     self, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
     ObjectAttributes, ObjectPart, StorageClass,
@@ -8,32 +8,29 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use super::found;
-use crate::s3::authorize::{Authorized, Gate, GetObject, GetObjectAttributes};
+use super::version::{self, Addressed as _, Version};
+use crate::s3::authorize::{Authorized, Gate, GetObject, GetObjectAttributes, Said};
 use crate::s3::{checksum, customer, describe, error, listing};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
-    catalog: &Catalog,
     request: S3Request<GetObjectAttributesInput>,
 ) -> S3Result<GetObjectAttributesOutput> {
-    let input = &request.input;
-    let (expected, version) = (input.expected_bucket_owner.as_deref(), input.version_id.as_deref());
-    let door = gate.open(&request, &input.bucket, expected).await?;
-    let allowed: Authorized<GetObjectAttributes> = door.object(&input.key, version).await?;
+    let address = request.input.address();
+    let door = version::door(gate, &request).await?;
+    let found: Version<GetObjectAttributes> =
+        version::through(&door, address, &Said::default()).await?;
+    let Version { allowed, located, .. } = found;
     // Attributes tell what a HEAD tells.
-    let _: Authorized<GetObject> = door.object(&input.key, version).await?;
+    let _: Authorized<GetObject> = door.also(address.which, &located)?;
     drop(door);
     let input = request.input;
     let wanted = Wanted::read(&input.object_attributes)?;
-    let version = describe::version(input.version_id.as_deref())?;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),
         input.sse_customer_key,
         input.sse_customer_key_md5.as_deref(),
     )?;
-    let key = describe::key(&input.key)?;
-    let located = catalog.locate_version(allowed.id(), &key, version).await;
-    let located = located.map_err(error::catalog)?;
     customer::check(&located.detail.encryption, customer.as_ref())?;
 
     let limit = listing::limit(input.max_parts, "max-parts")?;

@@ -18,7 +18,7 @@ pub(in crate::s3) async fn run(
     settings: &S3Settings,
     request: S3Request<ListBucketsInput>,
 ) -> S3Result<ListBucketsOutput> {
-    let allowed: Authorized<ListAllMyBuckets, ()> = gate.account(&request, None).await?;
+    let allowed: Authorized<ListAllMyBuckets, ()> = gate.account(&request).await?;
     let input = request.input;
     let limit = input.max_buckets.unwrap_or(PAGE);
     if !(1..=PAGE).contains(&limit) {

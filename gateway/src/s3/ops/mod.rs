@@ -30,3 +30,4 @@ mod append_object;
 mod extract;
 mod found;
 mod source;
+mod version;

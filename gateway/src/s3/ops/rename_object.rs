@@ -24,8 +24,13 @@ pub(in crate::s3) async fn run(
     let input = &request.input;
     let source = source(&input.rename_source)?;
     let door = gate.open(&request, &input.bucket, None).await?;
-    let _: Authorized<DeleteObject> = door.object(&source, None).await?;
-    let _: Authorized<GetObject> = door.object(&source, None).await?;
+    let (_, found) = door.find::<GetObject>((&source, None)).await?;
+    // A renaming that is sent again finds nothing any more.
+    let found = found.ok();
+    let _: Authorized<DeleteObject> = match &found {
+        Some(found) => door.also((&source, None), found)?,
+        None => door.object(&source, None).await?,
+    };
     let allowed: Authorized<PutObject> = door.object(&input.key, None).await?;
     drop(door);
 
@@ -52,6 +57,8 @@ pub(in crate::s3) async fn run(
         if_unmodified_since: input.destination_if_unmodified_since,
     };
     let check = |source: &Entry, target: Option<&Entry>| {
+        let found = found.as_ref().ok_or(CatalogError::PreconditionFailed)?;
+        super::version::same(&found.entry, source)?;
         met(&of_source, Some(source)).and_then(|()| met(&of_target, target))
     };
     let renamed = catalog.rename_object(&allowed.at(), &rename, check).await;

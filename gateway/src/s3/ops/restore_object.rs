@@ -8,9 +8,10 @@ use metadata::records::Restore;
 use s3s::dto::{RestoreObjectInput, RestoreObjectOutput, RestoreRequest};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use crate::s3::authorize::{Authorized, Gate, RestoreObject};
+use super::version::{self, Version};
+use crate::s3::authorize::{Gate, RestoreObject, Said};
 use crate::s3::front::Status;
-use crate::s3::{S3Settings, archive, describe, error};
+use crate::s3::{S3Settings, archive, error};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -18,22 +19,11 @@ pub(in crate::s3) async fn run(
     settings: &S3Settings,
     request: S3Request<RestoreObjectInput>,
 ) -> S3Result<S3Response<RestoreObjectOutput>> {
-    let input = &request.input;
-    let allowed: Authorized<RestoreObject> = gate
-        .object(
-            &request,
-            (&input.bucket, &input.key),
-            input.version_id.as_deref(),
-            input.expected_bucket_owner.as_deref(),
-        )
-        .await?;
-    let (key, version) =
-        (describe::key(&input.key)?, describe::version(input.version_id.as_deref())?);
+    let found: Version<RestoreObject> = version::open(gate, &request, &Said::default()).await?;
+    let Version { allowed, key, located, .. } = &found;
     let now = gate.now();
     let days = days(request.input.restore_request)?;
     let until = archive::until(days, settings.day, now)?;
-    let located = catalog.locate_version(allowed.id(), &key, version).await;
-    let located = located.map_err(error::catalog)?;
     if !archive::is_archived(settings, &located.entry) {
         return Err(error::refuse(
             S3ErrorCode::InvalidObjectState,
@@ -42,11 +32,12 @@ pub(in crate::s3) async fn run(
     }
     let again = archive::restored(&located.detail, now).is_some();
     let at = allowed.at();
-    let changed = catalog.change_detail(&at, &key, version, |_, detail| {
+    let changed = catalog.change_detail(&at, key, found.id(), |entry, detail| {
+        found.is(entry)?;
         detail.restore = Some(Restore::Until(until));
         Ok(())
     });
-    changed.await.map_err(error::catalog)?;
+    changed.await.map_err(|refused| found.failed(refused))?;
     let mut response = S3Response::new(RestoreObjectOutput::default());
     response.extensions.insert(Status(if again { StatusCode::OK } else { StatusCode::ACCEPTED }));
     Ok(response)

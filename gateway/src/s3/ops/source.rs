@@ -2,23 +2,24 @@
 
 use std::ops::Range;
 
-use metadata::{Catalog, CatalogError, Located};
+use metadata::{CatalogError, Located};
 use s3s::dto::{self, CopySource, ETagCondition};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
-use types::{ObjectKey, VersionId};
+use types::ObjectKey;
 
 use crate::get::Reader;
 use crate::put::{self, CustomerKey, PUT_MAX};
-use crate::s3::authorize::{Authorized, Gate, GetObject};
+use crate::s3::authorize::{Authorized, Door, Gate, GetObject, GetObjectTagging, Which};
 use crate::s3::body::{self, Fault};
 use crate::s3::conditions::ReadConditions;
 use crate::s3::{customer, describe, error};
 
 /// What CopyObject and UploadPartCopy say of their source.
 pub(super) struct Source {
+    door: Door<'static>,
     allowed: Authorized<GetObject>,
-    key: ObjectKey,
-    version: Option<VersionId>,
+    key: String,
+    version: Option<String>,
     conditions: ReadConditions,
     customer: Option<CustomerKey>,
 }
@@ -55,16 +56,16 @@ macro_rules! fields {
 pub(super) use fields;
 
 impl Source {
-    /// Reads the fields and asks whether the caller may read the source's bucket.
+    /// Reads the fields, asks whether the caller may read the source, and finds it: what the decision was about is what is copied.
     pub(super) async fn open<T>(
         gate: &Gate,
         request: &S3Request<T>,
         fields: Fields,
-    ) -> S3Result<Self> {
+    ) -> S3Result<(Self, Located)> {
         let CopySource::Bucket { bucket, key, version_id } = fields.source else {
             return Err(error::later("Copying from an access point"));
         };
-        let version = describe::version(version_id.as_deref())?;
+        let (key, version) = (key.to_string(), version_id.as_deref().map(str::to_owned));
         let customer =
             customer::key(fields.algorithm.as_deref(), fields.key, fields.key_md5.as_deref())?;
         let conditions = ReadConditions {
@@ -74,24 +75,36 @@ impl Source {
             if_unmodified_since: fields.if_unmodified_since,
         };
         let expected = fields.expected_owner.as_deref();
-        let allowed =
-            gate.object(request, (&bucket, &key), version_id.as_deref(), expected).await?;
-        Ok(Self { allowed, key: describe::key(&key)?, version, conditions, customer })
+        let door = gate.open(request, &bucket, expected).await?.into_owned();
+        let (allowed, look) = door.find((&key, version.as_deref())).await?;
+        let source = Self { door, allowed, key, version, conditions, customer };
+        Ok((source, look.map_err(of_source)?))
     }
 
-    /// The source as it is now, if it is the one the client means and the key they brought opens it.
-    pub(super) async fn locate(&self, catalog: &Catalog) -> S3Result<Located> {
-        let located = catalog.locate_version(self.allowed.id(), &self.key, self.version).await;
-        let located = located.map_err(of_source)?;
-        customer::check(&located.detail.encryption, self.customer.as_ref())?;
-        self.conditions.check_source(&located.entry)?;
-        Ok(located)
+    /// The source as it is by now, about which is decided anew.
+    pub(super) async fn again(&self) -> S3Result<Located> {
+        let (_, look) = self.door.find::<GetObject>(self.which()).await?;
+        look.map_err(of_source)
+    }
+
+    /// Whether it is the one the client means, and the key they brought opens it.
+    pub(super) fn check(&self, from: &Located) -> S3Result<()> {
+        customer::check(&from.detail.encryption, self.customer.as_ref())?;
+        self.conditions.check_source(&from.entry)
+    }
+
+    /// Asks whether the caller may read the source's tags, if it has any: who takes them along learns them.
+    pub(super) fn ask_tags(&self, from: &Located) -> S3Result<()> {
+        if !from.detail.tags.is_empty() {
+            let _: Authorized<GetObjectTagging> = self.door.also(self.which(), from)?;
+        }
+        Ok(())
     }
 
     /// Whether `key` of the bucket that `target` may write to is this very object. An older version may be copied over its own key: that
     /// is how one brings it back.
     pub(super) fn is<A>(&self, target: &Authorized<A>, key: &ObjectKey) -> bool {
-        self.allowed.id() == target.id() && self.key == *key && self.version.is_none()
+        self.allowed.id() == target.id() && self.key == key.as_str() && self.version.is_none()
     }
 
     /// The id of the version that was copied, where it is told.
@@ -102,6 +115,10 @@ impl Source {
     /// The customer's key of the source.
     pub(super) fn customer(&self) -> Option<&CustomerKey> {
         self.customer.as_ref()
+    }
+
+    fn which(&self) -> Which<'_> {
+        (&self.key, self.version.as_deref())
     }
 }
 

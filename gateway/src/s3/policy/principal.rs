@@ -11,6 +11,8 @@ pub struct Identity<'a> {
     pub account: Option<&'a str>,
     /// The ARN of the key: `arn:aws:iam::ACCOUNT:user/NAME`, or of the role's session. The account itself has none.
     pub arn: Option<&'a str>,
+    /// The ARN of the role whose session the key is: `arn:aws:iam::ACCOUNT:role/ROLE`. Who names a role means all its sessions.
+    pub role: Option<&'a str>,
     /// A part of this system that acts by itself, by the name AWS gives it: `logging.s3.amazonaws.com`.
     pub service: Option<&'a str>,
 }
@@ -22,7 +24,7 @@ pub(super) enum Principal {
     Everyone,
     /// Everybody in an account: its id, or `arn:aws:iam::ID:root`.
     Account(Box<str>),
-    /// One user or role session, by ARN.
+    /// One user, role session or role, by ARN.
     Arn(Box<str>),
     /// An account by its canonical id, which here is its id.
     Canonical(Box<str>),
@@ -83,7 +85,7 @@ impl Principal {
         match self {
             Self::Everyone => true,
             Self::Account(id) | Self::Canonical(id) => who.account == Some(&**id),
-            Self::Arn(arn) => who.arn == Some(&**arn),
+            Self::Arn(arn) => who.arn == Some(&**arn) || who.role == Some(&**arn),
             Self::Service(name) => who.service == Some(&**name),
             Self::Federated(_) => false,
         }

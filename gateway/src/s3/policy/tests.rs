@@ -48,12 +48,21 @@ fn asks<'a>(
 const ANN: Identity<'static> = Identity {
     account: Some("111122223333"),
     arn: Some("arn:aws:iam::111122223333:user/ann"),
+    role: None,
     service: None,
 };
-const BOB: Identity<'static> = Identity { account: Some("444455556666"), arn: None, service: None };
-const NOBODY: Identity<'static> = Identity { account: None, arn: None, service: None };
+/// A session of a role of Ann's account.
+const NIGHTLY: Identity<'static> = Identity {
+    account: Some("111122223333"),
+    arn: Some("arn:aws:sts::111122223333:assumed-role/backup/nightly"),
+    role: Some("arn:aws:iam::111122223333:role/backup"),
+    service: None,
+};
+const BOB: Identity<'static> =
+    Identity { account: Some("444455556666"), arn: None, role: None, service: None };
+const NOBODY: Identity<'static> = Identity { account: None, arn: None, role: None, service: None };
 const LOGGING: Identity<'static> =
-    Identity { account: None, arn: None, service: Some("logging.s3.amazonaws.com") };
+    Identity { account: None, arn: None, role: None, service: Some("logging.s3.amazonaws.com") };
 
 const KEY: &str = "arn:aws:s3:::amzn-s3-demo-bucket/home/ann/notes.txt";
 const ITSELF: &str = "arn:aws:s3:::amzn-s3-demo-bucket";
@@ -117,6 +126,12 @@ const REFERER_IF_ANY: &str = r#"{"Effect": "Allow", "Principal": "*", "Action": 
 const LOG_DELIVERY: &str = r#"{"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject",
     "Resource": "arn:aws:s3:::amzn-s3-demo-bucket/logs/*", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::source-*"},
     "StringEquals": {"aws:SourceAccount": "111122223333"}}}"#;
+const ROLE: &str = r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/backup"}, "Action": "s3:PutObject",
+    "Resource": "arn:aws:s3:::amzn-s3-demo-bucket/*"}"#;
+const SESSION: &str = r#"{"Effect": "Allow", "Principal": {"AWS": "arn:aws:sts::111122223333:assumed-role/backup/nightly"},
+    "Action": "s3:PutObject", "Resource": "arn:aws:s3:::amzn-s3-demo-bucket/*"}"#;
+const OTHER_ROLE: &str = r#"{"Effect": "Deny", "NotPrincipal": {"AWS": "arn:aws:iam::111122223333:role/backups"}, "Action": "s3:*",
+    "Resource": "*"}"#;
 const CANONICAL: &str = r#"{"Effect": "Allow", "Principal": {"CanonicalUser": "444455556666"}, "Action": "s3:GetObject",
     "Resource": "arn:aws:s3:::amzn-s3-demo-bucket/*"}"#;
 const ANY_CASE: &str = r#"{"Effect": "Allow", "Principal": "*", "Action": "S3:getobject", "Resource": "*",
@@ -266,6 +281,11 @@ const TABLE: &[Row] = &[
         &[("aws:sourcearn", "arn:aws:s3:::source-1"), ("aws:sourceaccount", "111122223333")],
         Silent,
     ),
+    (ROLE, NIGHTLY, "s3:PutObject", KEY, &[], Allow),
+    (ROLE, ANN, "s3:PutObject", KEY, &[], Silent),
+    (SESSION, NIGHTLY, "s3:PutObject", KEY, &[], Allow),
+    (SESSION, ANN, "s3:PutObject", KEY, &[], Silent),
+    (OTHER_ROLE, NIGHTLY, "s3:PutObject", KEY, &[], Deny),
     (CANONICAL, BOB, "s3:GetObject", KEY, &[], Allow),
     (CANONICAL, NOBODY, "s3:GetObject", KEY, &[], Silent),
     (ANY_CASE, NOBODY, "s3:GetObject", KEY, &[("aws:useragent", "tOOL")], Allow),

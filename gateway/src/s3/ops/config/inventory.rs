@@ -1,14 +1,17 @@
 //! What PutBucketInventoryConfiguration takes and the others show: the wire's form of [`Inventory`].
 
 use ::http::StatusCode;
+use metadata::{Catalog, CatalogError};
 use s3s::dto::{
     InventoryConfiguration, InventoryDestination, InventoryEncryption, InventoryFilter,
     InventoryFormat, InventoryFrequency, InventoryIncludedObjectVersions, InventoryOptionalField,
-    InventoryS3BucketDestination, InventorySchedule, SSES3,
+    InventoryS3BucketDestination, InventorySchedule, PutBucketInventoryConfigurationInput, SSES3,
 };
-use s3s::{S3Error, S3ErrorCode, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
+use super::target;
 use crate::rules::inventory::{Field, Inventory};
+use crate::s3::authorize::{Actor, Authorized, Deed, Gate, PutInventoryConfiguration};
 use crate::s3::error;
 
 /// Before the name of a target bucket.
@@ -18,6 +21,33 @@ const ARN: &str = "arn:aws:s3:::";
 pub(super) fn write(given: &InventoryConfiguration) -> S3Result<Vec<u8>> {
     let kept = parse(given)?;
     serde_json::to_vec(&kept).map_err(|_| error::malformed_xml())
+}
+
+/// The target must take the lists. It is asked again for each.
+pub(super) async fn check(
+    gate: &Gate,
+    catalog: &Catalog,
+    request: &S3Request<PutBucketInventoryConfigurationInput>,
+    allowed: &Authorized<PutInventoryConfiguration>,
+) -> S3Result<()> {
+    let wanted = parse(&request.input.inventory_configuration)?;
+    let row = match catalog.bucket(&wanted.target).await {
+        Ok(row) => row,
+        Err(CatalogError::NoSuchBucket(_)) => {
+            return Err(refused("The destination bucket does not exist."));
+        }
+        Err(failed) => return Err(error::catalog(failed)),
+    };
+    let account = &allowed.bucket().owner;
+    let deed = Deed { actor: Actor::Inventory, source: allowed.name(), account };
+    let prefix = format!("{}/", wanted.home(allowed.name()));
+    let to = (&wanted.target, &row);
+    if wanted.means(&row.owner) && target::takes(gate, request, &deed, to, &prefix).await? {
+        return Ok(());
+    }
+    Err(refused(
+        "The destination bucket belongs to another account, or its policy does not let lists be written.",
+    ))
 }
 
 /// Shows what is kept.
@@ -38,10 +68,7 @@ fn parse(given: &InventoryConfiguration) -> S3Result<Inventory> {
         return Err(error::later("An inventory under a named key"));
     }
     let target = to.bucket.strip_prefix(ARN).unwrap_or(&to.bucket);
-    let target = target.parse().map_err(|_| {
-        let message = "The destination bucket is no bucket.";
-        error::custom("InvalidS3DestinationBucket", StatusCode::BAD_REQUEST, message)
-    })?;
+    let target = target.parse().map_err(|_| refused("The destination bucket is no bucket."))?;
     let field = |name: &InventoryOptionalField| {
         let known = Field::ALL.into_iter().find(|field| field.name() == name.as_str());
         known.ok_or_else(|| error::later("This field of an inventory"))
@@ -70,6 +97,10 @@ fn parse(given: &InventoryConfiguration) -> S3Result<Inventory> {
         sse_s3: to.encryption.as_ref().is_some_and(|encryption| encryption.sses3.is_some()),
         fields,
     })
+}
+
+fn refused(message: &'static str) -> S3Error {
+    error::custom("InvalidS3DestinationBucket", StatusCode::BAD_REQUEST, message)
 }
 
 fn show(kept: &Inventory) -> InventoryConfiguration {

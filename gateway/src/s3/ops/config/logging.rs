@@ -1,6 +1,5 @@
 //! PutBucketLogging, GetBucketLogging.
 
-use metadata::records::{AclGroup, Grantee, Permission};
 use metadata::{Bucket, Catalog, CatalogError};
 use s3s::dto::{
     GetBucketLoggingInput, GetBucketLoggingOutput, LoggingEnabled, PartitionDateSource,
@@ -10,15 +9,14 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::BucketName;
 
+use super::target;
 use crate::configs::Configs;
 use crate::rules::logging::{Logging, Naming};
-use crate::s3::authorize::{Authorized, Gate, GetBucketLogging, PutBucketLogging, Service};
+use crate::s3::authorize::{Actor, Authorized, Deed, Gate, GetBucketLogging, PutBucketLogging};
 use crate::s3::error;
 
 /// The most bytes of a prefix: what stands after it must fit a key, too.
 const PREFIX_MAX: usize = 800;
-/// The name under which policies let logs be delivered.
-const SERVICE: &str = "logging.s3.amazonaws.com";
 
 pub(in crate::s3) async fn put(
     gate: &Gate,
@@ -29,7 +27,7 @@ pub(in crate::s3) async fn put(
     let input = &request.input;
     let allowed: Authorized<PutBucketLogging> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    let Some(wanted) = request.input.bucket_logging_status.logging_enabled else {
+    let Some(wanted) = request.input.bucket_logging_status.logging_enabled.clone() else {
         configs.delete::<Logging>(&allowed.at()).await.map_err(error::catalog)?;
         return Ok(PutBucketLoggingOutput {});
     };
@@ -47,7 +45,7 @@ pub(in crate::s3) async fn put(
         Err(CatalogError::NoSuchBucket(_)) => return Err(no_target()),
         Err(failed) => return Err(error::catalog(failed)),
     };
-    check_target(gate, &allowed, (&target, &row), &prefix).await?;
+    check_target(gate, &request, &allowed, (&target, &row), &prefix).await?;
     let logging = Logging { target, owner: row.owner, prefix, naming };
     configs.put(&allowed.at(), &logging).await.map_err(error::catalog)?;
     Ok(PutBucketLoggingOutput {})
@@ -65,30 +63,24 @@ pub(in crate::s3) async fn get(
     Ok(GetBucketLoggingOutput { logging_enabled: logging.map(|logging| show(&logging)) })
 }
 
-/// A bucket of the same account takes its logs anyway; another one by its policy, or by its list where lists count.
+/// The target must take logs. It is asked again whenever one is delivered.
 async fn check_target(
     gate: &Gate,
+    request: &S3Request<PutBucketLoggingInput>,
     allowed: &Authorized<PutBucketLogging>,
-    (target, row): (&BucketName, &Bucket),
+    target: (&BucketName, &Bucket),
     prefix: &str,
 ) -> S3Result<()> {
-    if row.lock.is_some_and(|lock| lock.default.is_some()) {
+    if target.1.lock.is_some_and(|lock| lock.default.is_some()) {
         return Err(refused("The target bucket for logging must not have a default retention."));
     }
-    if row.owner == allowed.bucket().owner {
-        return Ok(());
-    }
-    let service =
-        Service { name: SERVICE, source: allowed.name(), account: &allowed.bucket().owner };
-    let by_list = row.acl.grants.iter().any(|grant| {
-        grant.grantee == Grantee::Group(AclGroup::LogDelivery)
-            && matches!(grant.permission, Permission::Write | Permission::FullControl)
-    });
-    if gate.lets_service_write(&service, (target, row), prefix, by_list).await? {
+    let account = &allowed.bucket().owner;
+    let deed = Deed { actor: Actor::Logging, source: allowed.name(), account };
+    if target::takes(gate, request, &deed, target, prefix).await? {
         return Ok(());
     }
     Err(refused(
-        "The owner for the bucket to be logged and the target bucket must be the same, or the target bucket must let logs be delivered.",
+        "The target bucket must let logs be delivered: by its policy or list, or as a bucket of the same owner whose policy does not deny it.",
     ))
 }
 

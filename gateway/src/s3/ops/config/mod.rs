@@ -10,5 +10,7 @@ pub(in crate::s3) mod replication;
 pub(in crate::s3) mod switches;
 pub(in crate::s3) mod website;
 
+mod target;
+
 /// Rule ids are no longer, in characters.
 const ID_MAX: usize = 255;

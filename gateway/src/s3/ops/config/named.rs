@@ -2,11 +2,14 @@
 //! (nothing here acts on them: `docs/S3.md` says why); inventories are also made. What
 //! is only kept is kept as the XML that it is, and not judged beyond its schema.
 
+use std::future::{Ready, ready};
+
 use ::http::StatusCode;
 use metadata::{Catalog, ConfigKind};
-use s3s::{S3Error, S3ErrorCode, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 use types::{BucketId, BucketName as Name};
 
+use crate::s3::authorize::{Authorized, Gate};
 use crate::s3::error;
 
 /// The longest id, in characters.
@@ -19,7 +22,7 @@ const PAGE: usize = 100;
 /// The four operations of one kind.
 macro_rules! named {
     (
-        $module:ident, $kind:ident, $xml:ident, $field:ident, $list:ident, $write:path, $read:path,
+        $module:ident, $kind:ident, $xml:ident, $field:ident, $list:ident, $write:path, $read:path, $check:path,
         $put:ident $get:ident,
         $PutInput:ident $PutOutput:ident, $GetInput:ident $GetOutput:ident,
         $DeleteInput:ident $DeleteOutput:ident, $ListInput:ident $ListOutput:ident
@@ -41,6 +44,7 @@ macro_rules! named {
                 let allowed: Authorized<$put> = gate
                     .bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref())
                     .await?;
+                $check(gate, catalog, &request, &allowed).await?;
                 let input = request.input;
                 check_id(&input.id, &input.$field.id)?;
                 let bytes = $write(&input.$field)?;
@@ -104,6 +108,7 @@ macro_rules! named {
 
 named! {
     metrics, Metrics, MetricsConfiguration, metrics_configuration, metrics_configuration_list, crate::s3::xml::write, crate::s3::xml::read,
+    super::anywhere,
     PutMetricsConfiguration GetMetricsConfiguration,
     PutBucketMetricsConfigurationInput PutBucketMetricsConfigurationOutput,
     GetBucketMetricsConfigurationInput GetBucketMetricsConfigurationOutput,
@@ -113,6 +118,7 @@ named! {
 
 named! {
     analytics, Analytics, AnalyticsConfiguration, analytics_configuration, analytics_configuration_list, crate::s3::xml::write, crate::s3::xml::read,
+    super::anywhere,
     PutAnalyticsConfiguration GetAnalyticsConfiguration,
     PutBucketAnalyticsConfigurationInput PutBucketAnalyticsConfigurationOutput,
     GetBucketAnalyticsConfigurationInput GetBucketAnalyticsConfigurationOutput,
@@ -122,7 +128,7 @@ named! {
 
 named! {
     tiering, IntelligentTiering, IntelligentTieringConfiguration, intelligent_tiering_configuration,
-    intelligent_tiering_configuration_list, crate::s3::xml::write, crate::s3::xml::read,
+    intelligent_tiering_configuration_list, crate::s3::xml::write, crate::s3::xml::read, super::anywhere,
     PutIntelligentTieringConfiguration GetIntelligentTieringConfiguration,
     PutBucketIntelligentTieringConfigurationInput PutBucketIntelligentTieringConfigurationOutput,
     GetBucketIntelligentTieringConfigurationInput GetBucketIntelligentTieringConfigurationOutput,
@@ -132,12 +138,22 @@ named! {
 
 named! {
     inventories, Inventory, InventoryConfiguration, inventory_configuration, inventory_configuration_list,
-    crate::s3::ops::config::inventory::write, crate::s3::ops::config::inventory::read,
+    crate::s3::ops::config::inventory::write, crate::s3::ops::config::inventory::read, crate::s3::ops::config::inventory::check,
     PutInventoryConfiguration GetInventoryConfiguration,
     PutBucketInventoryConfigurationInput PutBucketInventoryConfigurationOutput,
     GetBucketInventoryConfigurationInput GetBucketInventoryConfigurationOutput,
     DeleteBucketInventoryConfigurationInput DeleteBucketInventoryConfigurationOutput,
     ListBucketInventoryConfigurationsInput ListBucketInventoryConfigurationsOutput
+}
+
+/// What is only kept has nothing written anywhere.
+fn anywhere<T, A>(
+    _: &Gate,
+    _: &Catalog,
+    _: &S3Request<T>,
+    _: &Authorized<A>,
+) -> Ready<S3Result<()>> {
+    ready(Ok(()))
 }
 
 fn check_id(in_query: &str, in_body: &str) -> S3Result<()> {

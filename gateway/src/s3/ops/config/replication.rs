@@ -11,11 +11,11 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
-use super::ID_MAX;
+use super::{ID_MAX, target};
 use crate::configs::Configs;
 use crate::rules::replication::{Destination, Replication, Rule};
 use crate::s3::authorize::{
-    Authorized, Gate, GetReplicationConfiguration, PutReplicationConfiguration,
+    Actor, Authorized, Deed, Gate, GetReplicationConfiguration, PutReplicationConfiguration,
 };
 use crate::s3::{S3Settings, describe, error};
 
@@ -36,14 +36,16 @@ pub(in crate::s3) async fn put(
     let input = &request.input;
     let allowed: Authorized<PutReplicationConfiguration> =
         gate.bucket(&request, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    let wanted = parse(request.input.replication_configuration, settings, allowed.bucket())?;
+    let given = request.input.replication_configuration.clone();
+    let wanted = parse(given, settings, allowed.bucket())?;
     if allowed.bucket().versioning != Versioning::Enabled {
         return Err(invalid_request(
             "Versioning must be 'Enabled' on the bucket to apply a replication configuration",
         ));
     }
-    for Rule { destination, .. } in &wanted.rules {
-        check_destination(catalog, &allowed, destination).await?;
+    for rule in &wanted.rules {
+        let row = check_destination(catalog, &allowed, &rule.destination).await?;
+        check_leave(gate, &request, &allowed, &wanted.role, (rule, &row)).await?;
     }
     configs.put(&allowed.at(), &wanted).await.map_err(error::catalog)?;
     Ok(PutBucketReplicationOutput {})
@@ -83,7 +85,7 @@ async fn check_destination(
     catalog: &Catalog,
     allowed: &Authorized<PutReplicationConfiguration>,
     destination: &Destination,
-) -> S3Result<()> {
+) -> S3Result<Bucket> {
     let row = match catalog.bucket(&destination.bucket).await {
         Ok(row) => row,
         Err(CatalogError::NoSuchBucket(_)) => {
@@ -99,6 +101,30 @@ async fn check_destination(
     }
     if row.versioning != Versioning::Enabled {
         return Err(invalid_request("Destination bucket must have versioning enabled."));
+    }
+    Ok(row)
+}
+
+/// The destination must take replicas, and delete markers if the rule wants them. It is asked again for each.
+async fn check_leave(
+    gate: &Gate,
+    request: &S3Request<PutBucketReplicationInput>,
+    allowed: &Authorized<PutReplicationConfiguration>,
+    role: &str,
+    (rule, row): (&Rule, &Bucket),
+) -> S3Result<()> {
+    let (name, prefix) = (&rule.destination.bucket, rule.prefix.as_deref().unwrap_or_default());
+    let account = &allowed.bucket().owner;
+    for marker in [false, true] {
+        if marker && !rule.wants_markers() {
+            continue;
+        }
+        let actor = Actor::Replication { role, marker };
+        let deed = Deed { actor, source: allowed.name(), account };
+        if !target::takes(gate, request, &deed, (name, row), prefix).await? {
+            let message = "The destination bucket's policy does not let its objects be replicated.";
+            return Err(error::refuse(S3ErrorCode::AccessDenied, message));
+        }
     }
     Ok(())
 }

@@ -6,32 +6,30 @@ use s3s::dto::{ObjectLockRetention, PutObjectRetentionInput, PutObjectRetentionO
 use s3s::{S3Request, S3Result};
 use types::Timestamp;
 
-use crate::put::Writer;
-use crate::s3::authorize::{Authorized, BypassGovernanceRetention, Gate, PutObjectRetention};
-use crate::s3::{describe, error, protection};
+use crate::s3::authorize::{BypassGovernanceRetention, Gate, PutObjectRetention, Said};
+use crate::s3::ops::version::{self, Addressed as _, Version};
+use crate::s3::protection;
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
-    writer: &Writer,
     request: S3Request<PutObjectRetentionInput>,
 ) -> S3Result<PutObjectRetentionOutput> {
-    let input = &request.input;
-    let (expected, named) = (input.expected_bucket_owner.as_deref(), input.version_id.as_deref());
-    let door = gate.open(&request, &input.bucket, expected).await?;
-    let allowed: Authorized<PutObjectRetention> = door.object(&input.key, named).await?;
+    let (input, now) = (&request.input, gate.now());
+    let said = Said::retention(input.retention.as_ref(), now);
+    let door = version::door(gate, &request).await?;
+    let found: Version<PutObjectRetention> =
+        version::through(&door, input.address(), &said).await?;
     // Who may not bypass asks in vain, and is told so only where it would matter.
-    let may_bypass = door.may::<BypassGovernanceRetention>(&input.key, named);
-    let input = &request.input;
-    super::need(allowed.bucket())?;
-    let (key, version) =
-        (describe::key(&input.key)?, describe::version(input.version_id.as_deref())?);
+    let bypass = input.bypass_governance_retention == Some(true)
+        && door.may_also::<BypassGovernanceRetention>(input.address().which, &found.located);
+    super::need(found.allowed.bucket())?;
     let asked = input.retention.as_ref().ok_or_else(protection::malformed)?;
-    let retention = wanted(asked, writer.clock.now())?;
-    let bypass = input.bypass_governance_retention == Some(true) && may_bypass;
-    let at = allowed.at();
-    let kept = catalog.put_retention(&at, &key, version, retention, bypass).await;
-    kept.map_err(error::catalog)?;
+    let retention = wanted(asked, now)?;
+    // A bucket with object lock keeps versions, so the id names this one alone.
+    let at = found.allowed.at();
+    let kept = catalog.put_retention(&at, &found.key, found.id(), retention, bypass).await;
+    kept.map_err(|refused| found.failed(refused))?;
     Ok(PutObjectRetentionOutput::default())
 }
 

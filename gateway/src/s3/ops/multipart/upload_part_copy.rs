@@ -36,7 +36,7 @@ pub(in crate::s3) async fn run(
         .object(&request, (&input.bucket, &input.key), None, input.expected_bucket_owner.as_deref())
         .await?;
     let fields = source::fields!(request.input);
-    let source = Source::open(gate, &request, fields).await?;
+    let (source, from) = Source::open(gate, &request, fields).await?;
     let input = request.input;
     let number = under_way::part_number(input.part_number)?;
     let at = under_way::at(&allowed, &input.key, &input.upload_id)?;
@@ -48,7 +48,7 @@ pub(in crate::s3) async fn run(
     let upload = under_way::find(catalog, &at).await?;
     customer::check_part(&upload.detail.encryption, customer.as_ref())?;
 
-    let from = source.locate(catalog).await?;
+    source.check(&from)?;
     archive::check_readable(settings, &from.entry, &from.detail, writer.clock.now())?;
     let asked = input
         .copy_source_range

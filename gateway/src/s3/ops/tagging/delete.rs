@@ -1,13 +1,14 @@
 //! DeleteObjectTagging.
 
-use metadata::{Catalog, Detail, Entry};
+use metadata::{Catalog, Detail};
 use s3s::dto::{DeleteObjectTaggingInput, DeleteObjectTaggingOutput};
 use s3s::{S3Request, S3Result};
 
 use crate::changes::Changes;
 use crate::rules::notification::Event;
-use crate::s3::authorize::{Authorized, DeleteObjectTagging, Gate};
-use crate::s3::{describe, error, follow};
+use crate::s3::authorize::{Authorized, DeleteObjectTagging, Gate, Said};
+use crate::s3::describe;
+use crate::s3::ops::version;
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -15,26 +16,10 @@ pub(in crate::s3) async fn run(
     changes: &Changes,
     request: S3Request<DeleteObjectTaggingInput>,
 ) -> S3Result<DeleteObjectTaggingOutput> {
-    let input = &request.input;
-    let allowed: Authorized<DeleteObjectTagging> = gate
-        .object(
-            &request,
-            (&input.bucket, &input.key),
-            input.version_id.as_deref(),
-            input.expected_bucket_owner.as_deref(),
-        )
-        .await?;
-    let input = &request.input;
-    let (key, version) =
-        (describe::key(&input.key)?, describe::version(input.version_id.as_deref())?);
-    let change = |_: &Entry, detail: &mut Detail| {
-        detail.tags.clear();
-        Ok(())
-    };
-    let sequel = follow::changes(changes, &allowed).await?.written(&key, Event::TaggingDelete);
-    let at = allowed.at();
-    let changed = catalog.change_detail_then(&at, &key, version, change, &sequel);
-    let entry = changed.await.map_err(error::catalog)?;
+    let (with, said) = ((catalog, changes), Said::default());
+    let edit = |detail: &mut Detail| detail.tags.clear();
+    let (allowed, entry): (Authorized<DeleteObjectTagging>, _) =
+        version::change(gate, with, &request, &said, Event::TaggingDelete, edit).await?;
     Ok(DeleteObjectTaggingOutput {
         version_id: describe::version_read(allowed.bucket(), entry.version),
     })

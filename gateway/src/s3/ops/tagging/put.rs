@@ -1,13 +1,14 @@
 //! PutObjectTagging: the tags replace those there are.
 
-use metadata::{Catalog, Detail, Entry};
+use metadata::{Catalog, Detail};
 use s3s::dto::{PutObjectTaggingInput, PutObjectTaggingOutput};
 use s3s::{S3Request, S3Result};
 
 use crate::changes::Changes;
 use crate::rules::notification::Event;
-use crate::s3::authorize::{Authorized, Gate, PutObjectTagging};
-use crate::s3::{describe, error, follow, tags};
+use crate::s3::authorize::{Authorized, Gate, PutObjectTagging, Said};
+use crate::s3::ops::version;
+use crate::s3::{describe, tags};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -15,27 +16,12 @@ pub(in crate::s3) async fn run(
     changes: &Changes,
     request: S3Request<PutObjectTaggingInput>,
 ) -> S3Result<PutObjectTaggingOutput> {
-    let input = &request.input;
-    let allowed: Authorized<PutObjectTagging> = gate
-        .object(
-            &request,
-            (&input.bucket, &input.key),
-            input.version_id.as_deref(),
-            input.expected_bucket_owner.as_deref(),
-        )
-        .await?;
-    let input = request.input;
-    let (key, version) =
-        (describe::key(&input.key)?, describe::version(input.version_id.as_deref())?);
-    let tags = tags::read(input.tagging.tag_set, tags::OF_OBJECT)?;
-    let change = |_: &Entry, detail: &mut Detail| {
-        detail.tags.clone_from(&tags);
-        Ok(())
-    };
-    let sequel = follow::changes(changes, &allowed).await?.written(&key, Event::TaggingPut);
-    let at = allowed.at();
-    let changed = catalog.change_detail_then(&at, &key, version, change, &sequel);
-    let entry = changed.await.map_err(error::catalog)?;
+    let tags = tags::read(request.input.tagging.tag_set.clone(), tags::OF_OBJECT)?;
+    let said = Said::object_tags(tags.clone());
+    let edit = |detail: &mut Detail| detail.tags.clone_from(&tags);
+    let (with, event) = ((catalog, changes), Event::TaggingPut);
+    let (allowed, entry): (Authorized<PutObjectTagging>, _) =
+        version::change(gate, with, &request, &said, event, edit).await?;
     Ok(PutObjectTaggingOutput {
         version_id: describe::version_read(allowed.bucket(), entry.version),
     })
