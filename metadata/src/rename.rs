@@ -16,8 +16,10 @@ use crate::{Catalog, CatalogError};
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Rows of other tokens looked at whenever one is written: those whose time is over go. More go so than come.
 const TIDIED: usize = 4;
-/// Rows forgotten in one transaction, with their bucket.
-const STEP: usize = 200;
+/// Rows forgotten in one transaction, with their bucket: however long the tokens are.
+const STEP: usize = 100;
+
+const _: () = assert!(STEP * kv::KEY_MAX < kv::TRANSACTION_MAX);
 
 /// A renaming that is wanted.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@
 pub mod gather;
 pub mod locate;
 pub mod open;
+mod run;
 pub mod stream;
 
 use std::sync::Arc;

@@ -155,6 +155,16 @@ impl Signer {
         self.role.is_some()
     }
 
+    /// Its unique id: the account's for the account itself, and of a session what AssumeRole told
+    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable>).
+    pub(super) fn user_id(&self) -> String {
+        match self.name.split_once('/') {
+            Some((_, session)) if self.is_of_role() => format!("{}:{session}", self.id),
+            _ if self.arn.is_some() => self.id.clone(),
+            _ => self.account.to_string(),
+        }
+    }
+
     /// What its policies say together; `None` if nothing narrows it.
     pub(super) fn says(&self, asked: &Asked<'_>) -> Option<Verdict> {
         if self.policies.is_empty() {

@@ -248,7 +248,7 @@ fn assumed(signer: &Signer, name: &str, issued: &Issued) -> String {
 fn identity(signer: &Signer) -> String {
     let root = format!("arn:aws:iam::{}:root", signer.account);
     let arn = signer.arn.as_deref().unwrap_or(&root);
-    let user = if signer.arn.is_some() { &signer.id } else { signer.account.as_str() };
+    let user = signer.user_id();
     let account = &signer.account;
     answer(
         "GetCallerIdentity",

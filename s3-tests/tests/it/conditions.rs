@@ -1,7 +1,7 @@
 //! What policies say under conditions, and whom they name: what a request's body asks for, what comes along with a write or a new bucket, the
 //! tags an object has, the role a session is of.
 
-use drystone_s3_tests::client::{Client, Request};
+use drystone_s3_tests::client::{Client, Payload, Request};
 use serde_json::json;
 
 use super::access::{Two, assume, narrowed, put_policy, session, status};
@@ -274,6 +274,20 @@ async fn who_names_a_role_means_all_its_sessions() {
     put_policy(&ann, "roles", json!([
         {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::roles/*",
          "Condition": {"ArnEquals": {"aws:PrincipalArn": role("reader")}}}
+    ])).await;
+    read(&reader).send().await.expect_status(200).await;
+    read(&other).send().await.expect_error(403, "AccessDenied").await;
+
+    // Or who it is exactly: as AssumeRole and GetCallerIdentity tell.
+    let sts = reader.s3.for_service(cluster.s3(), "sts").post("/");
+    let sts = sts.header("content-type", "application/x-www-form-urlencoded");
+    let sts = sts.body("Action=GetCallerIdentity&Version=2011-06-15").payload(Payload::Signed);
+    let me = reader.sign(sts).send().await.expect_status(200).await;
+    let id = me.xml("UserId").expect("an id");
+    assert!(id.ends_with(":today") && id.len() > ":today".len(), "{id}");
+    put_policy(&ann, "roles", json!([
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::roles/*",
+         "Condition": {"StringEquals": {"aws:userid": id}}}
     ])).await;
     read(&reader).send().await.expect_status(200).await;
     read(&other).send().await.expect_error(403, "AccessDenied").await;

@@ -76,11 +76,7 @@ impl Caller {
 
     /// `aws:userid`.
     pub(super) fn user_id(&self) -> Option<String> {
-        let signer = self.signer()?;
-        Some(match &signer.arn {
-            Some(_) => signer.id.clone(),
-            None => signer.account.to_string(),
-        })
+        self.signer().map(Signer::user_id)
     }
 
     /// `aws:username`: the name of a key that has one.

@@ -6,6 +6,7 @@ use super::actions::ACTIONS;
 use super::condition::Condition;
 use super::context::{Context, Key, Values};
 use super::error::{POLICY_MAX, PolicyError};
+use super::operand::Operand;
 use super::pattern::{Pattern, Reading};
 use super::principal::Principal;
 use super::raw::{Effect, OneOrMany, RawPolicy, RawPrincipals, RawStatement, Text};
@@ -23,7 +24,11 @@ pub enum Kind<'a> {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Policy {
     pub(super) statements: Vec<Statement>,
+    asks_for_object_tags: bool,
 }
+
+/// The key of the tags of an object that exists.
+const OBJECT_TAG: &str = "s3:existingobjecttag";
 
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Statement {
@@ -74,14 +79,34 @@ impl Policy {
             return Err(PolicyError::NoStatement);
         }
         let statements = raw.statement.0.into_iter().map(|raw| raw.check(kind, variables));
-        Ok(Self { statements: statements.collect::<Result<_, _>>()? })
+        let statements = statements.collect::<Result<Vec<_>, _>>()?;
+        let asks_for_object_tags = statements.iter().any(|statement| statement.names(OBJECT_TAG));
+        Ok(Self { statements, asks_for_object_tags })
     }
 
-    /// Whether a condition asks for the tags of an object that exists, which must then be looked up first.
+    /// Whether a condition or a variable asks for the tags of an object that exists, which must then be looked up first.
     #[must_use]
     pub fn asks_for_object_tags(&self) -> bool {
-        let conditions = self.statements.iter().flat_map(|statement| &statement.conditions);
-        conditions.into_iter().any(|condition| condition.key.name() == "s3:existingobjecttag")
+        self.asks_for_object_tags
+    }
+}
+
+impl Statement {
+    /// Whether what it says depends on a key of that name.
+    fn names(&self, name: &str) -> bool {
+        let (Resources::These(resources) | Resources::AllBut(resources)) = &self.resources;
+        let value = |operand: &Operand| match operand {
+            Operand::Text(pattern) => pattern.names(name),
+            Operand::Number(_)
+            | Operand::Moment(_)
+            | Operand::Truth(_)
+            | Operand::Network(_)
+            | Operand::Bytes(_) => false,
+        };
+        resources.iter().any(|pattern| pattern.names(name))
+            || self.conditions.iter().any(|condition| {
+                condition.key.name() == name || condition.operands.iter().any(value)
+            })
     }
 }
 

@@ -63,6 +63,13 @@ impl Pattern {
         self.pieces.iter().all(|piece| matches!(piece, Piece::One(_)))
     }
 
+    /// Whether a variable in it is the value of a key of that name.
+    pub(super) fn names(&self, name: &str) -> bool {
+        let named =
+            |piece: &Piece| matches!(piece, Piece::Variable { key, .. } if key.name() == name);
+        self.variables && self.pieces.iter().any(named)
+    }
+
     /// Whether it is `*`, which matches everything.
     pub(super) fn is_everything(&self) -> bool {
         self.pieces == [Piece::Any]

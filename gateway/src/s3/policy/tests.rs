@@ -313,6 +313,20 @@ fn a_key_s_policy_names_no_principal_and_may_speak_of_other_services() {
 }
 
 #[test]
+fn a_policy_says_whether_it_needs_the_tags_of_what_is_there() {
+    let asks = |text: &str| read(text).expect("a policy").asks_for_object_tags();
+    let of = |resource: &str, condition: &str| {
+        asks(&format!(
+            r#"{{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{BUCKET}/{resource}"{condition}}}"#
+        ))
+    };
+    let other =
+        r#", "Condition": {"StringEquals": {"aws:username": "${s3:ExistingObjectTag/owner}"}}"#;
+    assert!(asks(TAGGED) && of("${s3:ExistingObjectTag/team}/*", "") && of("*", other));
+    assert!(!asks(TAG_KEYS) && !asks(HOMES) && !of("*", ""));
+}
+
+#[test]
 fn without_the_newer_version_a_variable_is_text() {
     let text = r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
         "Resource": "arn:aws:s3:::amzn-s3-demo-bucket/${aws:username}"}}"#;
