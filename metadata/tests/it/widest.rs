@@ -230,7 +230,7 @@ async fn a_bucket_with_more_rename_tokens_than_one_transaction_takes_is_deleted(
     }
     assert_eq!(world.rows_of(Family::MAIN, "rename/1").await, 300);
     world.delete(&key("a")).await.expect("deleted");
-    world.catalog.delete_bucket(&world.bucket.0).await.expect("deleted");
+    world.catalog.delete_bucket(&world.bucket).await.expect("deleted");
     assert_eq!(world.rows_of(Family::MAIN, "rename/1").await, 0);
     world.fsck().await;
 }
