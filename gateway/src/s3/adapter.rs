@@ -99,7 +99,6 @@ delegate! {
     put_object: put_object(gate, catalog, configs, changes, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
     get_object: get_object(gate, configs, reader, settings) GetObjectInput => GetObjectOutput;
-    head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate, catalog) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;
@@ -130,6 +129,7 @@ delegate! {
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 
     @answers
+    head_object: head_object(gate, configs, reader) HeadObjectInput => HeadObjectOutput;
     restore_object: restore_object(gate, catalog, settings) RestoreObjectInput => RestoreObjectOutput;
     complete_multipart_upload: multipart::complete(gate, catalog, changes, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 

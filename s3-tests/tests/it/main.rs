@@ -4,10 +4,12 @@
 mod access;
 mod acme;
 mod append;
+mod audit;
 mod buckets;
 mod checksums;
 mod clients;
 mod cors;
+mod durability;
 mod encryption;
 mod extract;
 mod hard_to_fool;
