@@ -1,7 +1,8 @@
 //! The only file that knows everything: opens the store, wires the service, keeps the links, and stops it all in order.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kv::rocks::RocksShared;
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{NodeId, SystemClock};
+use types::{Clock, NodeId, SystemClock};
 
+use crate::advice::{DiskSpace, Finding, advise};
 use crate::config::{NodeConfig, Settings};
 use crate::crashsafe;
 use crate::dial::{Dialer, LinkStatus};
@@ -52,8 +54,10 @@ pub struct NodeHandle {
 #[derive(Clone)]
 pub(crate) struct View {
     id: NodeId,
+    dir: PathBuf,
     parts: Arc<Parts>,
     links: Vec<watch::Receiver<LinkStatus>>,
+    page: Arc<OnceLock<SocketAddr>>,
 }
 
 /// How a node is: its effective frame and its live use.
@@ -69,10 +73,16 @@ pub struct NodeStatus {
     pub uptime_seconds: u64,
     /// What the owner allows.
     pub frame: Frame,
+    /// Room on the file system of the data folder, if it can be measured.
+    pub disk: Option<DiskSpace>,
     /// How the store is.
     pub store: StoreStatus,
     /// How the link to each gateway is.
     pub links: Vec<LinkStatus>,
+    /// By how many milliseconds this machine's clock was ahead of the gateway's that said hello last; negative if it was behind.
+    pub clock_ahead_ms: Option<i64>,
+    /// Where the node's page is, if it has one.
+    pub page: Option<SocketAddr>,
     /// Bytes of shards taken since the start.
     pub stored_bytes: u64,
     /// Bytes of shards asked for since the start.
@@ -81,6 +91,8 @@ pub struct NodeStatus {
     pub dropped_shards: u64,
     /// Requests turned away since the start because memory for traffic was used up.
     pub busy: u64,
+    /// What the owner should do next, worst first.
+    pub advice: Vec<Finding>,
 }
 
 impl Node {
@@ -123,6 +135,7 @@ impl Node {
             let (status, seen) = watch::channel(LinkStatus {
                 gateway: gateway.clone(),
                 connected: false,
+                since: SystemClock.now(),
                 trouble: None,
             });
             links.push(seen);
@@ -139,7 +152,7 @@ impl Node {
             tasks.spawn(dialer.run());
         }
         tasks.spawn(keep_floor(dir.clone(), trust, floor, stop.clone()));
-        let view = View { id: identity.id(), parts, links };
+        let view = View { id: identity.id(), dir: dir.clone(), parts, links, page: Arc::default() };
         match local::listen(&dir) {
             Ok(door) => drop(tasks.spawn(door.answer(view.clone(), stop.clone()))),
             Err(error) => tracing::warn!(%error, "`drystone-node status` will not work"),
@@ -186,6 +199,11 @@ impl NodeHandle {
         self.view.status()
     }
 
+    /// What the node shows of itself, for who goes on showing it.
+    pub(crate) fn view(&self) -> View {
+        self.view.clone()
+    }
+
     /// The node's store, for tools and tests in the same process.
     #[must_use]
     pub fn store(&self) -> &Store {
@@ -206,21 +224,32 @@ impl NodeHandle {
 impl View {
     pub(crate) fn status(&self) -> NodeStatus {
         use std::sync::atomic::Ordering::Relaxed;
-        let Parts { store, settings, started, counters, .. } = &*self.parts;
+        let Parts { store, settings, started, counters, clock_gap, .. } = &*self.parts;
         let Settings { name, .. } = settings;
-        NodeStatus {
+        let mut status = NodeStatus {
             id: self.id,
             name: name.to_string(),
             software: SOFTWARE.to_owned(),
             uptime_seconds: started.elapsed().as_secs(),
             frame: settings.frame(),
+            disk: DiskSpace::measure(&self.dir).ok(),
             store: store.status(),
             links: self.links.iter().map(|link| link.borrow().clone()).collect(),
+            clock_ahead_ms: clock_gap.ahead_ms(),
+            page: self.page.get().copied(),
             stored_bytes: counters.stored_bytes.load(Relaxed),
             fetched_bytes: counters.fetched_bytes.load(Relaxed),
             dropped_shards: counters.dropped_shards.load(Relaxed),
             busy: counters.busy.load(Relaxed),
-        }
+            advice: Vec::new(),
+        };
+        status.advice = advise(&status, SystemClock.now());
+        status
+    }
+
+    /// Notes where the page is; the first time counts.
+    pub(crate) fn page_is_at(&self, address: SocketAddr) {
+        let _ = self.page.set(address);
     }
 }
 

@@ -11,6 +11,7 @@ use protocol::{LinkError, serve};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::entropy::random_below;
+use types::{Clock, SystemClock, Timestamp};
 
 use crate::join::with_causes;
 use crate::serve::{LinkService, Node};
@@ -53,6 +54,8 @@ pub struct LinkStatus {
     pub gateway: Address,
     /// Whether it has said hello on a link that stands.
     pub connected: bool,
+    /// Since when that is so; until the first link, the node's start.
+    pub since: Timestamp,
     /// Why the last attempt or link ended, if it did not by a goodbye.
     pub trouble: Option<String>,
 }
@@ -117,7 +120,9 @@ impl Dialer {
 
     fn lost(&self, ended: &Result<(), LinkError>) -> LinkStatus {
         let trouble = ended.as_ref().err().map(|error| with_causes(error));
-        LinkStatus { gateway: self.gateway.clone(), connected: false, trouble }
+        let before = self.status.borrow();
+        let since = if before.connected { SystemClock.now() } else { before.since };
+        LinkStatus { gateway: self.gateway.clone(), connected: false, since, trouble }
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! [`Node::start`] runs a node in this process; the binary `drystone-node` is [`Cli`] around it.
 
+mod advice;
 mod app;
 mod cli;
 mod config;
@@ -19,9 +20,13 @@ mod handle;
 mod identity;
 mod join;
 mod local;
+mod page;
 mod serve;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
+pub use advice::{DiskSpace, Finding, Severity};
 pub use app::{Node, NodeHandle, NodeStatus};
 pub use cli::Cli;
 pub use config::{NodeConfig, Overrides, Settings};

@@ -1,6 +1,6 @@
 //! The node's answers, one line per verb; what each does is in [`handle`](crate::handle).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use protocol::message::{
 use protocol::revision::VerifiedRevision;
 use protocol::{FetchReply, NodeService, ShardBody};
 use tokio::sync::{Semaphore, watch};
-use types::KIB;
+use types::{Clock, KIB, SystemClock, Timestamp};
 
 use crate::config::Settings;
 use crate::dial::LinkStatus;
@@ -32,6 +32,7 @@ pub(crate) struct Node {
     /// KiB of memory for shards on their way out.
     pub(crate) outgoing: Arc<Semaphore>,
     pub(crate) counters: Counters,
+    pub(crate) clock_gap: ClockGap,
 }
 
 /// What was done since the start.
@@ -41,6 +42,24 @@ pub(crate) struct Counters {
     pub(crate) fetched_bytes: AtomicU64,
     pub(crate) dropped_shards: AtomicU64,
     pub(crate) busy: AtomicU64,
+}
+
+/// By how much this machine's clock is ahead of the gateway's that said hello last.
+#[derive(Default)]
+pub(crate) struct ClockGap(Mutex<Option<i64>>);
+
+impl ClockGap {
+    /// Compares the gateway's time with ours.
+    pub(crate) fn note(&self, ours: Timestamp, theirs: Timestamp) {
+        let ahead = i128::from(ours.0) - i128::from(theirs.0);
+        let ahead = i64::try_from(ahead).unwrap_or(if ahead > 0 { i64::MAX } else { i64::MIN });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+    }
+
+    /// Milliseconds; negative if this machine's clock is behind, nothing before the first hello.
+    pub(crate) fn ahead_ms(&self) -> Option<i64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Counters {
@@ -60,6 +79,7 @@ impl Node {
             incoming: memory(),
             outgoing: memory(),
             counters: Counters::default(),
+            clock_gap: ClockGap::default(),
         }
     }
 }
@@ -83,6 +103,7 @@ impl NodeService for LinkService {
         self.status.send_modify(|status| {
             tracing::info!(gateway = %status.gateway, "linked");
             status.connected = true;
+            status.since = SystemClock.now();
             status.trouble = None;
         });
         Ok(facts)

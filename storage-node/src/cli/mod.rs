@@ -2,6 +2,7 @@
 
 mod join;
 mod log;
+mod notify;
 mod run;
 mod status;
 

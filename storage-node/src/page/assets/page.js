@@ -1,0 +1,245 @@
+// The page of a Drystone node: asks the node for its status and history, and shows them. What the node says is only ever set as text,
+// never as markup.
+"use strict";
+
+const STATUS_MS = 5000;
+const HISTORY_MS = 60000;
+const WORDS = { good: "All is well", note: "Note", warning: "Needs a look", bad: "Needs you" };
+const SIGNS = { good: "✓", note: "i", warning: "!", bad: "✕" };
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 640;
+const LEFT = 60;
+
+const at = (id) => document.getElementById(id);
+
+/** A new element with attributes and children; text is text. */
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+function draw(name, attributes, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** Three digits and a decimal prefix, as the command line has them. */
+function rounded(number) {
+  let value = number;
+  for (const prefix of ["", "k", "M", "G", "T"]) {
+    if (value < 1000 || prefix === "T") {
+      const digits = prefix === "" || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+      return `${value.toFixed(digits)} ${prefix}`;
+    }
+    value /= 1000;
+  }
+}
+
+const size = (bytes) => `${rounded(bytes)}B`;
+
+function amount(number, unit) {
+  switch (unit) {
+    case "bytes": return size(number);
+    case "bytes-per-second": return `${size(number)}/s`;
+    case "bits-per-second": return `${rounded(number)}bit/s`;
+    case "percent": return `${number} %`;
+    default: return String(number);
+  }
+}
+
+function lasting(seconds) {
+  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const [unit, step] = units.find(([, step]) => seconds >= 2 * step) ?? ["second", 1];
+  const count = Math.floor(seconds / step);
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
+const time = (milliseconds) =>
+  new Date(milliseconds).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+function health(severity, words) {
+  const badge = at("health");
+  badge.className = `badge ${severity}`;
+  badge.textContent = `${SIGNS[severity]} ${words ?? WORDS[severity]}`;
+}
+
+function showNext(advice) {
+  at("next").replaceChildren(
+    ...advice.map((finding) => {
+      const sign = make("strong", { class: finding.severity }, `${SIGNS[finding.severity]} ${finding.severity}`);
+      const item = make("li", {}, sign, finding.words);
+      if (finding.fix) item.append(make("span", { class: "fix" }, `→ ${finding.fix}`));
+      return item;
+    }),
+  );
+}
+
+/** The frame's rows: name, what is allowed, what is used, both as numbers if there is a share to show. */
+function frameRows(status) {
+  const store = status.store;
+  return [
+    ["Disk space", size(status.frame.disk), size(store.allocated), store.allocated, store.quota],
+    ["Shards", "", `${store.live_shards}, ${size(store.live_bytes)}`],
+    ["Trash", "", size(store.trash_bytes)],
+  ];
+}
+
+function showFrame(status) {
+  at("frame").replaceChildren(
+    ...frameRows(status).map(([name, allowed, used, value, max]) => {
+      const share = make("td");
+      if (max > 0) {
+        const percent = `${Math.round((100 * value) / max)} %`;
+        share.append(make("meter", { min: 0, max, value, "aria-label": `${name}: ${percent}`, title: percent }));
+      }
+      return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, allowed), make("td", {}, used), share);
+    }),
+  );
+}
+
+function showLinks(links, now) {
+  at("links").replaceChildren(
+    ...links.map((link) => {
+      const severity = link.connected ? "good" : "warning";
+      const state = `${SIGNS[severity]} ${link.connected ? "linked" : "not linked"}`;
+      const since = ` ${link.gateway}, for ${lasting(Math.max(0, now - link.since) / 1000)}`;
+      const item = make("li", {}, make("strong", { class: severity }, state), since);
+      if (link.trouble) item.append(make("span", { class: "fix" }, link.trouble));
+      return item;
+    }),
+  );
+}
+
+function showStatus(status) {
+  document.title = `${status.name} · Drystone node`;
+  at("name").textContent = status.name;
+  at("about").textContent = `${status.software}, running for ${lasting(status.uptime_seconds)}`;
+  at("id").textContent = `Node ${status.id}`;
+  health(status.advice[0]?.severity ?? "good");
+  showNext(status.advice);
+  showFrame(status);
+  showLinks(status.links, Date.now());
+}
+
+/** A chart's empty picture with its scale: the largest value above the zero line, and below it if there is anything. */
+function picture(label, height, zero, up, down, steps, stepSeconds) {
+  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${height + 18}`, role: "img", "aria-label": label });
+  const scale = [[4, up], [zero, 0]];
+  if (down > 0) scale.push([height, down]);
+  for (const [y, value] of scale) {
+    svg.append(
+      draw("line", { class: y === zero ? "zero" : "axis", x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+      draw("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, size(value)),
+    );
+  }
+  const last = steps.length - 1;
+  for (const [index, anchor] of [[0, "start"], [Math.floor(last / 2), "middle"], [last, "end"]]) {
+    const when = new Date(steps[index].at * 1000);
+    const format = stepSeconds >= 3600 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" };
+    svg.append(draw("text", { x: across(index, steps.length), y: height + 15, "text-anchor": anchor }, when.toLocaleString(undefined, format)));
+  }
+  return svg;
+}
+
+const across = (index, count) => LEFT + ((index + 0.5) * (WIDTH - LEFT)) / count;
+
+function keptChart(steps, stepSeconds) {
+  const [height, count] = [120, steps.length];
+  const most = Math.max(1000, ...steps.map((step) => step.live ?? 0));
+  const y = (value) => height - (value / most) * (height - 4);
+  const svg = picture(`Bytes kept for others; ${size(most)} at most`, height, height, most, 0, steps, stepSeconds);
+  const width = (WIDTH - LEFT) / count;
+  let run = [];
+  const end = () => {
+    if (run.length > 0) {
+      const line = run.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
+      const [first, last] = [run[0][0], run[run.length - 1][0]];
+      svg.append(draw("polygon", { class: "area", points: `${first},${height} ${line} ${last},${height}` }));
+      svg.append(draw("polyline", { class: "kept", points: run.length > 1 ? line : `${line} ${first + 1},${run[0][1]}` }));
+    }
+    run = [];
+  };
+  steps.forEach((step, index) => {
+    if (step.live === null) {
+      end();
+      svg.append(draw("rect", { class: "gap", x: LEFT + index * width, y: height - 3, width, height: 3 }, draw("title", {}, "not running")));
+    } else {
+      run.push([across(index, count), y(step.live)]);
+    }
+  });
+  end();
+  return svg;
+}
+
+function movedChart(steps, stepSeconds) {
+  const [height, zero] = [160, 80];
+  const up = Math.max(1000, ...steps.map((step) => step.fetched));
+  const down = Math.max(1000, ...steps.map((step) => step.stored));
+  const svg = picture(`Bytes served, ${size(up)} at most in one step, and taken, ${size(down)} at most`, height, zero, up, down, steps, stepSeconds);
+  const width = (WIDTH - LEFT) / steps.length;
+  steps.forEach((step, index) => {
+    const x = LEFT + index * width;
+    const bar = (kind, value, most, reach) => {
+      if (value === 0) return;
+      const tall = Math.max(1, (value / most) * reach);
+      const y = kind === "served" ? zero - tall : zero;
+      svg.append(draw("rect", { class: kind, x, y, width: Math.max(0.8, width - 0.6), height: tall }, draw("title", {}, `${time(step.at * 1000)}: ${size(value)} ${kind}`)));
+    };
+    bar("served", step.fetched, up, zero - 4);
+    bar("taken", step.stored, down, height - zero);
+  });
+  return svg;
+}
+
+function showHistory({ step_seconds: stepSeconds, steps }) {
+  at("kept").replaceChildren(keptChart(steps, stepSeconds));
+  at("moved").replaceChildren(movedChart(steps, stepSeconds));
+  const sum = (field) => steps.reduce((sum, step) => sum + step[field], 0);
+  const share = Math.min(100, (100 * sum("linked")) / (steps.length * stepSeconds));
+  at("sums").textContent = `In this time ${size(sum("fetched"))} served, ${size(sum("stored"))} taken, linked ${share.toFixed(1)} % of it.`;
+  const rows = steps.filter((step) => step.live !== null).reverse();
+  at("steps").replaceChildren(
+    ...rows.map((step) =>
+      make("tr", {},
+        make("th", { scope: "row" }, time(step.at * 1000)),
+        make("td", {}, size(step.live)),
+        make("td", {}, size(step.fetched)),
+        make("td", {}, size(step.stored)),
+        make("td", {}, `${Math.min(100, Math.round((100 * step.linked) / stepSeconds))} %`)),
+    ),
+  );
+}
+
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store" });
+  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
+  return answer.json();
+}
+
+async function refreshStatus() {
+  try {
+    showStatus(await ask("/api/status"));
+  } catch {
+    health("bad", "The node does not answer");
+    showNext([{ severity: "bad", words: "The node does not answer: it was stopped, or is starting.", fix: "start it: `drystone-node run --data DIR`, or `systemctl start drystone-node`" }]);
+  }
+}
+
+async function refreshHistory() {
+  const span = document.querySelector("#span input:checked").value;
+  try {
+    showHistory(await ask(`/api/history?span=${span}`));
+  } catch {
+    // The status says what is wrong.
+  }
+}
+
+at("span").addEventListener("change", refreshHistory);
+refreshStatus();
+refreshHistory();
+setInterval(refreshStatus, STATUS_MS);
+setInterval(refreshHistory, HISTORY_MS);
