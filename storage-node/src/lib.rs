@@ -33,5 +33,6 @@ pub use config::{NodeConfig, Overrides, Settings};
 pub use dial::LinkStatus;
 pub use error::{Error, FullReason};
 pub use frame::Frame;
+pub use frame::report;
 pub use join::join;
 pub use local::ask as ask_status;

@@ -2,6 +2,8 @@
 //!
 //! Enforced now: the disk quota and the minimum free space, both by the store before a byte is accepted.
 
+pub mod report;
+
 use serde::{Deserialize, Serialize};
 use types::ByteSize;
 
