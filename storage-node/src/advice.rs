@@ -23,8 +23,7 @@ const CLOCK_BAD_MS: u64 = protocol::limits::CLOCK_SKEW.as_millis() as u64;
 /// Below this much room, in bytes, a node takes no more shards of the usual size.
 const ROOM_FULL: u64 = 8 * MIB;
 /// How to set the clock right, wherever systemd is.
-pub(crate) const FIX_CLOCK: &str =
-    "set the clock by the network: `sudo timedatectl set-ntp true`, then look at `timedatectl status`";
+pub(crate) const FIX_CLOCK: &str = "set the clock by the network: `sudo timedatectl set-ntp true`, then look at `timedatectl status`";
 
 /// How much a finding matters. Later ones matter more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -77,11 +76,7 @@ impl Finding {
 
     /// Something that should be seen to, and how.
     pub(crate) fn warning(about: &str, words: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            fix: Some(fix.into()),
-            ..Self::good(about, words)
-        }
+        Self { severity: Severity::Warning, fix: Some(fix.into()), ..Self::good(about, words) }
     }
 
     /// Something that keeps the node from its work, and how to see to it.
@@ -144,7 +139,10 @@ fn store(store: &StoreStatus) -> Vec<Finding> {
         let (what, were) = if store.rotten == 1 { ("shard", "was") } else { ("shards", "were") };
         Finding::warning(
             "damage",
-            format!("{} {what} {were} found damaged on disk; the network repairs them.", store.rotten),
+            format!(
+                "{} {what} {were} found damaged on disk; the network repairs them.",
+                store.rotten
+            ),
             "if the number grows, the disk is failing: look at `smartctl -a`, and replace it",
         )
     });

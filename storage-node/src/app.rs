@@ -31,6 +31,8 @@ use crate::store::{Store, StoreStatus};
 /// How long requests under way may take to finish once the node stops; then they are cut. With the store's own closing it stays below the
 /// five seconds that service managers and owners wait.
 const DRAIN: Duration = Duration::from_secs(3);
+/// The store's folder in the data folder.
+pub(crate) const STORE: &str = "store";
 /// The file with the floor of grant serials, which must not be forgotten.
 const FLOOR_FILE: &str = "floor";
 /// How often a raised floor is looked for.
@@ -127,7 +129,7 @@ impl Node {
         let trust = Arc::new(Trust::new(settings.root, floor, Arc::new(SystemClock)));
         let tls = NodeTls::new(&identity, Arc::clone(&trust))?;
         let options = settings.store_options(&identity);
-        let store = Store::open(&dir.join("store"), options, shared).await?;
+        let store = Store::open(&dir.join(STORE), options, shared).await?;
         let parts = Arc::new(Parts::new(store.clone(), settings.clone()));
         let (stop, tasks) = (shutdown, TaskTracker::new());
         let mut links = Vec::new();
@@ -259,7 +261,8 @@ impl std::fmt::Debug for View {
     }
 }
 
-fn read_floor(dir: &Path) -> Result<u64, Error> {
+/// The highest floor of serials that this node has heard of.
+pub(crate) fn read_floor(dir: &Path) -> Result<u64, Error> {
     let path = dir.join(FLOOR_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => text

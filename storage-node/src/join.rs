@@ -13,6 +13,7 @@ use protocol::tls::{NodeTls, Purpose};
 use protocol::version::Versions;
 use types::{ByteSize, NodeId, SystemClock};
 
+use crate::app::STORE;
 use crate::config::{NodeConfig, Settings};
 use crate::error::Error;
 use crate::identity;
@@ -33,6 +34,12 @@ pub async fn join(
         return Err(Error::Config(format!(
             "there is a node in {} already; start it with `drystone-node run --data {}`",
             dir.display(),
+            dir.display()
+        )));
+    }
+    if dir.join(STORE).exists() && !dir.join(identity::FILE).exists() {
+        return Err(Error::Config(format!(
+            "{} holds the shards of another node, whose key is gone; join with an empty folder, shards do not count under another key",
             dir.display()
         )));
     }

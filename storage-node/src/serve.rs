@@ -1,7 +1,7 @@
 //! The node's answers, one line per verb; what each does is in [`handle`](crate::handle).
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;

@@ -1,9 +1,11 @@
 //! The command line of `drystone-node`.
 
+mod doctor;
 mod join;
 mod log;
 mod notify;
 mod run;
+mod service;
 mod status;
 
 use std::path::PathBuf;
@@ -36,6 +38,10 @@ enum Command {
     Run(Box<run::Run>),
     /// Show the frame and the live use of the node that is running.
     Status(status::Status),
+    /// Try everything that a node needs, and say what to fix; exit status 1 if something is bad.
+    Doctor(Box<doctor::Doctor>),
+    /// Install a service of systemd that starts the node with the machine.
+    InstallService(service::InstallService),
 }
 
 /// The data folder of a node.
@@ -69,6 +75,8 @@ impl Command {
             Self::Join(join) => join.run().await,
             Self::Run(run) => run.run().await,
             Self::Status(status) => status.run(),
+            Self::Doctor(doctor) => doctor.run().await,
+            Self::InstallService(service) => service.run(),
         }
     }
 }

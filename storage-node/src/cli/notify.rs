@@ -118,9 +118,10 @@ mod tests {
         let by_path = UnixDatagram::bind(&path).unwrap();
         let address = SocketAddr::from_abstract_name(&hidden).unwrap();
         let by_name = UnixDatagram::bind_addr(&address).unwrap();
-        for (listener, name) in
-            [(by_path, path.into_os_string().into_encoded_bytes()), (by_name, format!("@{hidden}").into_bytes())]
-        {
+        for (listener, name) in [
+            (by_path, path.into_os_string().into_encoded_bytes()),
+            (by_name, format!("@{hidden}").into_bytes()),
+        ] {
             let manager = Manager { line: Some(open(&name).unwrap()), watchdog: None };
             manager.stopping();
             let mut heard = [0; 100];

@@ -39,10 +39,13 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
         | Error::Broken(_)
         | Error::Config(_)
         | Error::Identity { .. }
+        | Error::IdentityLost(_)
         | Error::Unreachable(_)
         | Error::Refused(_)
         | Error::Link(_)
-        | Error::NotRunning(_) => {
+        | Error::NotRunning(_)
+        | Error::Unwell(_)
+        | Error::Service(_) => {
             tracing::error!(%error, "a request failed");
             Refusal::failed(error)
         }

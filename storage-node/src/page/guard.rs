@@ -32,7 +32,9 @@ impl Refused {
                 StatusCode::MISDIRECTED_REQUEST,
                 "This page answers to 127.0.0.1 and localhost only. From another machine, use a tunnel: ssh -L 9180:127.0.0.1:9180 HOST\n",
             ),
-            Self::ForeignOrigin => (StatusCode::FORBIDDEN, "Only the node's own page may do this.\n"),
+            Self::ForeignOrigin => {
+                (StatusCode::FORBIDDEN, "Only the node's own page may do this.\n")
+            }
         }
     }
 }
@@ -66,8 +68,7 @@ pub(crate) fn check(method: &Method, headers: &HeaderMap, token: &Token) -> Resu
     let own_origin = only(headers, &ORIGIN)
         .and_then(|origin| origin.strip_prefix("http://"))
         .is_some_and(|origin| origin.eq_ignore_ascii_case(host));
-    let same_site =
-        headers.get(FETCH_SITE).is_none_or(|site| site.as_bytes() == b"same-origin");
+    let same_site = headers.get(FETCH_SITE).is_none_or(|site| site.as_bytes() == b"same-origin");
     let knows = headers.get(TOKEN).is_some_and(|shown| token.is(shown.as_bytes()));
     if own_origin && same_site && knows { Ok(()) } else { Err(Refused::ForeignOrigin) }
 }
@@ -96,7 +97,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     fn token() -> Token {

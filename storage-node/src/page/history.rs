@@ -230,8 +230,7 @@ impl History {
     }
 
     fn step(&self, first: u64, width: u64) -> Step {
-        let mut step =
-            Step { at: first * INTERVAL, stored: 0, fetched: 0, live: None, linked: 0 };
+        let mut step = Step { at: first * INTERVAL, stored: 0, fetched: 0, live: None, linked: 0 };
         for sample in (first..first + width).filter_map(|number| self.read(number)) {
             step.stored = step.stored.saturating_add(sample.stored);
             step.fetched = step.fetched.saturating_add(sample.fetched);
@@ -279,7 +278,10 @@ mod tests {
             .map(|chunk| u64::from_be_bytes(chunk.try_into().unwrap()))
             .collect();
         assert_eq!(numbers, [0x0102, 3, 4, 5, 6]);
-        assert_eq!(&bytes[40..SUMMED], [0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            &bytes[40..SUMMED],
+            [0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert_eq!(bytes[SUMMED..], blake3::hash(&bytes[..SUMMED]).as_bytes()[..4]);
         assert_eq!(Sample::from_bytes(&bytes), Some(SAMPLE));
         let (dir, history) = ring();
@@ -298,8 +300,7 @@ mod tests {
         let file = OpenOptions::new().write(true).open(dir.path().join(FILE)).unwrap();
         file.write_all_at(b"torn", place(5001) + 20).unwrap();
         let reopened = History::open(dir.path()).unwrap();
-        let there: Vec<bool> =
-            (5000..5003).map(|number| reopened.read(number).is_some()).collect();
+        let there: Vec<bool> = (5000..5003).map(|number| reopened.read(number).is_some()).collect();
         assert_eq!(there, [true, false, true]);
     }
 
@@ -326,7 +327,8 @@ mod tests {
         let week = history.series(Span::Week, at(102 * hour + 1));
         assert_eq!(week.step_seconds, 3600);
         let tail = &week.steps[week.steps.len() - 3..];
-        let shown: Vec<_> = tail.iter().map(|step| (step.stored, step.fetched, step.live)).collect();
+        let shown: Vec<_> =
+            tail.iter().map(|step| (step.stored, step.fetched, step.live)).collect();
         assert_eq!(shown, [(6, 8, Some(70)), (0, 0, None), (3, 4, Some(90))]);
         assert_eq!(tail[0].at, 100 * 3600);
         for span in [Span::Day, Span::Month] {

@@ -136,7 +136,10 @@ mod tests {
         let mut sampler = Sampler::new(&history, &counted(1000, 0), at(0));
         assert_eq!(sampler.look(&history, &counted(1500, 7), at(5)), None);
         let ended = sampler.look(&history, &counted(1600, 7), at(INTERVAL)).unwrap();
-        assert_eq!((ended.number, ended.stored, ended.fetched, ended.linked), (6_000_000, 500, 7, 5));
+        assert_eq!(
+            (ended.number, ended.stored, ended.fetched, ended.linked),
+            (6_000_000, 500, 7, 5)
+        );
         let current = sampler.current;
         assert_eq!((current.number, current.stored, current.fetched), (6_000_001, 100, 0));
     }
