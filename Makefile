@@ -15,7 +15,7 @@ NEXTEST_FLAGS := --cargo-profile release --ignore-rust-version --workspace
 .PHONY: help run build build-tests test soak bench lint deb node-arm64 setup-build setup-test setup-lint setup-deb setup-arm64
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'DATA=DIR   where `make run` keeps its data (now $(DATA))'
 	@echo 'ARGS="…"   more arguments: of `drystone up` (run), of cargo nextest (test, soak), of cargo bench (bench)'

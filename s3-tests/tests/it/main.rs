@@ -18,6 +18,7 @@ mod listings;
 mod logging;
 mod memory;
 mod multipart;
+mod node_page;
 mod notifications;
 mod object_lock;
 mod objects;

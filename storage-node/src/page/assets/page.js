@@ -7,7 +7,6 @@ const HISTORY_MS = 60000;
 const WORDS = { good: "All is well", note: "Note", warning: "Needs a look", bad: "Needs you" };
 const SIGNS = { good: "✓", note: "i", warning: "!", bad: "✕" };
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 640;
 const LEFT = 60;
 
 const at = (id) => document.getElementById(id);
@@ -25,6 +24,11 @@ function draw(name, attributes, ...children) {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
+}
+
+/** Words in which `commands` stand between backticks. */
+function words(text) {
+  return text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
 }
 
 /** Three digits and a decimal prefix, as the command line has them. */
@@ -71,8 +75,8 @@ function showNext(advice) {
   at("next").replaceChildren(
     ...advice.map((finding) => {
       const sign = make("strong", { class: finding.severity }, `${SIGNS[finding.severity]} ${finding.severity}`);
-      const item = make("li", {}, sign, finding.words);
-      if (finding.fix) item.append(make("span", { class: "fix" }, `→ ${finding.fix}`));
+      const item = make("li", {}, sign, ...words(finding.words));
+      if (finding.fix) item.append(make("span", { class: "fix" }, "→ ", ...words(finding.fix)));
       return item;
     }),
   );
@@ -82,7 +86,7 @@ function showNext(advice) {
 function frameRows(status) {
   const store = status.store;
   return [
-    ["Disk space", size(status.frame.disk), size(store.allocated), store.allocated, store.quota],
+    ["Disk space", size(store.quota), size(store.allocated), store.allocated, store.quota],
     ["Shards", "", `${store.live_shards}, ${size(store.live_bytes)}`],
     ["Trash", "", size(store.trash_bytes)],
   ];
@@ -126,13 +130,13 @@ function showStatus(status) {
 }
 
 /** A chart's empty picture with its scale: the largest value above the zero line, and below it if there is anything. */
-function picture(label, height, zero, up, down, steps, stepSeconds) {
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${height + 18}`, role: "img", "aria-label": label });
+function picture(label, width, height, zero, up, down, steps, stepSeconds) {
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height + 18}`, role: "img", "aria-label": label });
   const scale = [[4, up], [zero, 0]];
   if (down > 0) scale.push([height, down]);
   for (const [y, value] of scale) {
     svg.append(
-      draw("line", { class: y === zero ? "zero" : "axis", x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+      draw("line", { class: y === zero ? "zero" : "axis", x1: LEFT, x2: width, y1: y, y2: y }),
       draw("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, size(value)),
     );
   }
@@ -140,19 +144,19 @@ function picture(label, height, zero, up, down, steps, stepSeconds) {
   for (const [index, anchor] of [[0, "start"], [Math.floor(last / 2), "middle"], [last, "end"]]) {
     const when = new Date(steps[index].at * 1000);
     const format = stepSeconds >= 3600 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" };
-    svg.append(draw("text", { x: across(index, steps.length), y: height + 15, "text-anchor": anchor }, when.toLocaleString(undefined, format)));
+    svg.append(draw("text", { x: across(index, steps.length, width), y: height + 15, "text-anchor": anchor }, when.toLocaleString(undefined, format)));
   }
   return svg;
 }
 
-const across = (index, count) => LEFT + ((index + 0.5) * (WIDTH - LEFT)) / count;
+const across = (index, count, width) => LEFT + ((index + 0.5) * (width - LEFT)) / count;
 
-function keptChart(steps, stepSeconds) {
+function keptChart(steps, stepSeconds, wide) {
   const [height, count] = [120, steps.length];
   const most = Math.max(1000, ...steps.map((step) => step.live ?? 0));
   const y = (value) => height - (value / most) * (height - 4);
-  const svg = picture(`Bytes kept for others; ${size(most)} at most`, height, height, most, 0, steps, stepSeconds);
-  const width = (WIDTH - LEFT) / count;
+  const svg = picture(`Bytes kept for others; ${size(most)} at most`, wide, height, height, most, 0, steps, stepSeconds);
+  const width = (wide - LEFT) / count;
   let run = [];
   const end = () => {
     if (run.length > 0) {
@@ -168,19 +172,19 @@ function keptChart(steps, stepSeconds) {
       end();
       svg.append(draw("rect", { class: "gap", x: LEFT + index * width, y: height - 3, width, height: 3 }, draw("title", {}, "not running")));
     } else {
-      run.push([across(index, count), y(step.live)]);
+      run.push([across(index, count, wide), y(step.live)]);
     }
   });
   end();
   return svg;
 }
 
-function movedChart(steps, stepSeconds) {
+function movedChart(steps, stepSeconds, wide) {
   const [height, zero] = [160, 80];
   const up = Math.max(1000, ...steps.map((step) => step.fetched));
   const down = Math.max(1000, ...steps.map((step) => step.stored));
-  const svg = picture(`Bytes served, ${size(up)} at most in one step, and taken, ${size(down)} at most`, height, zero, up, down, steps, stepSeconds);
-  const width = (WIDTH - LEFT) / steps.length;
+  const svg = picture(`Bytes served, ${size(up)} at most in one step, and taken, ${size(down)} at most`, wide, height, zero, up, down, steps, stepSeconds);
+  const width = (wide - LEFT) / steps.length;
   steps.forEach((step, index) => {
     const x = LEFT + index * width;
     const bar = (kind, value, most, reach) => {
@@ -195,9 +199,14 @@ function movedChart(steps, stepSeconds) {
   return svg;
 }
 
+/** The charts, drawn as wide as there is room, so that their words stay readable on a phone. */
+function showCharts({ step_seconds: stepSeconds, steps }) {
+  const wide = Math.max(260, at("kept").clientWidth);
+  at("kept").replaceChildren(keptChart(steps, stepSeconds, wide));
+  at("moved").replaceChildren(movedChart(steps, stepSeconds, wide));
+}
+
 function showHistory({ step_seconds: stepSeconds, steps }) {
-  at("kept").replaceChildren(keptChart(steps, stepSeconds));
-  at("moved").replaceChildren(movedChart(steps, stepSeconds));
   const sum = (field) => steps.reduce((sum, step) => sum + step[field], 0);
   const share = Math.min(100, (100 * sum("linked")) / (steps.length * stepSeconds));
   at("sums").textContent = `In this time ${size(sum("fetched"))} served, ${size(sum("stored"))} taken, linked ${share.toFixed(1)} % of it.`;
@@ -229,16 +238,22 @@ async function refreshStatus() {
   }
 }
 
+/** The history that is shown. */
+let shown = null;
+
 async function refreshHistory() {
   const span = document.querySelector("#span input:checked").value;
   try {
-    showHistory(await ask(`/api/history?span=${span}`));
+    shown = await ask(`/api/history?span=${span}`);
+    showCharts(shown);
+    showHistory(shown);
   } catch {
     // The status says what is wrong.
   }
 }
 
 at("span").addEventListener("change", refreshHistory);
+window.addEventListener("resize", () => shown && showCharts(shown));
 refreshStatus();
 refreshHistory();
 setInterval(refreshStatus, STATUS_MS);
