@@ -10,6 +10,7 @@ use types::{GIB, MIB, Timestamp};
 use crate::app::NodeStatus;
 use crate::dial::LinkStatus;
 use crate::frame::Frame;
+use crate::leave::Departure;
 use crate::store::StoreStatus;
 
 /// A link that is away for less than this is not worth a word: gateways restart.
@@ -114,16 +115,17 @@ impl DiskSpace {
     }
 }
 
-/// What follows from a status, worst first; one good word if nothing has to be done.
+/// What follows from a status, worst first; a good word before everything else if nothing has to be done.
 pub(crate) fn advise(status: &NodeStatus, now: Timestamp) -> Vec<Finding> {
     let mut found = store(&status.store);
+    found.extend(status.leaving.map(leaving));
     found.extend(room(status));
     found.extend(status.links.iter().filter_map(|link| away(link, now)));
     found.extend(status.clock_ahead_ms.and_then(clock));
-    if found.iter().all(|finding| finding.severity == Severity::Note) {
-        found.push(Finding::good("health", "Everything is fine: there is nothing to do."));
-    }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    if found.iter().all(|finding| finding.severity == Severity::Note) {
+        found.insert(0, Finding::good("health", "Everything is fine: there is nothing to do."));
+    }
     found
 }
 
@@ -193,6 +195,18 @@ fn away(link: &LinkStatus, now: Timestamp) -> Option<Finding> {
     } else {
         Finding::bad("link", words, format!("{fix}. If all is well here, ask the operator"))
     })
+}
+
+fn leaving(departure: Departure) -> Finding {
+    match departure.groups {
+        0 => Finding::note("leaving", "The node has left its network: nothing counts on it any more.")
+            .or_else("stop it, and remove its data folder when you like"),
+        groups => Finding::note(
+            "leaving",
+            format!("The node is leaving: it gets nothing new, and {groups} placement groups still count on it."),
+        )
+        .or_else("keep it running until they have been moved; to stay after all: `drystone-node leave --stay`"),
+    }
 }
 
 /// What a difference between this machine's clock and a gateway's means; nothing, if it is small.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kv::rocks::RocksShared;
@@ -23,6 +23,7 @@ use crate::dial::{Dialer, LinkStatus};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::identity;
+use crate::leave::Departure;
 use crate::local;
 use crate::serve::Node as Parts;
 use crate::serve::SOFTWARE;
@@ -59,7 +60,14 @@ pub(crate) struct View {
     dir: PathBuf,
     parts: Arc<Parts>,
     links: Vec<watch::Receiver<LinkStatus>>,
-    page: Arc<OnceLock<SocketAddr>>,
+    beside: Arc<Beside>,
+}
+
+/// What is shown beside what the node's own parts know.
+#[derive(Default)]
+struct Beside {
+    page: OnceLock<SocketAddr>,
+    leaving: Mutex<Option<Departure>>,
 }
 
 /// How a node is: its effective frame and its live use.
@@ -85,6 +93,8 @@ pub struct NodeStatus {
     pub clock_ahead_ms: Option<i64>,
     /// Where the node's page is, if it has one.
     pub page: Option<SocketAddr>,
+    /// How far the node has come on its way out; nothing, if it stays.
+    pub leaving: Option<Departure>,
     /// Bytes of shards taken since the start.
     pub stored_bytes: u64,
     /// Bytes of shards asked for since the start.
@@ -93,7 +103,7 @@ pub struct NodeStatus {
     pub dropped_shards: u64,
     /// Requests turned away since the start because memory for traffic was used up.
     pub busy: u64,
-    /// What the owner should do next, worst first.
+    /// What the owner should do next, worst first; the first says how the node is.
     pub advice: Vec<Finding>,
 }
 
@@ -154,7 +164,8 @@ impl Node {
             tasks.spawn(dialer.run());
         }
         tasks.spawn(keep_floor(dir.clone(), trust, floor, stop.clone()));
-        let view = View { id: identity.id(), dir: dir.clone(), parts, links, page: Arc::default() };
+        let view =
+            View { id: identity.id(), dir: dir.clone(), parts, links, beside: Arc::default() };
         match local::listen(&dir) {
             Ok(door) => drop(tasks.spawn(door.answer(view.clone(), stop.clone()))),
             Err(error) => tracing::warn!(%error, "`drystone-node status` will not work"),
@@ -238,7 +249,8 @@ impl View {
             store: store.status(),
             links: self.links.iter().map(|link| link.borrow().clone()).collect(),
             clock_ahead_ms: clock_gap.ahead_ms(),
-            page: self.page.get().copied(),
+            page: self.beside.page.get().copied(),
+            leaving: *self.beside.leaving.lock().unwrap_or_else(PoisonError::into_inner),
             stored_bytes: counters.stored_bytes.load(Relaxed),
             fetched_bytes: counters.fetched_bytes.load(Relaxed),
             dropped_shards: counters.dropped_shards.load(Relaxed),
@@ -251,7 +263,12 @@ impl View {
 
     /// Notes where the page is; the first time counts.
     pub(crate) fn page_is_at(&self, address: SocketAddr) {
-        let _ = self.page.set(address);
+        let _ = self.beside.page.set(address);
+    }
+
+    /// Notes how far the node has come on its way out; nothing, if it stays.
+    pub(crate) fn leaves(&self, departure: Option<Departure>) {
+        *self.beside.leaving.lock().unwrap_or_else(PoisonError::into_inner) = departure;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The nodes that are connected right now, and how well each does.
 
 pub mod gate;
+mod leave;
 mod member;
 
 use std::collections::HashMap;

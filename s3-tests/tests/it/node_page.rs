@@ -462,6 +462,50 @@ async fn nodes_are_upgraded_one_by_one_while_objects_are_read_and_written() {
     cluster.whole(Duration::from_secs(60)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_leaves_in_good_order_once_somebody_else_can_take_its_place() {
+    let (mut cluster, content) = cluster_at_work().await;
+    let dir = cluster.node_dir(0);
+    let data = dir.display().to_string();
+    let leave = |more: &[&str]| -> Value {
+        let output = node(&[&["leave", "--data", &data, "--json"], more].concat());
+        assert!(output.status.success(), "{more:?}: {}", said(&output));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    assert_eq!(leave(&["--ask"])["leaving"], false);
+    // Without anybody to take its place the network goes on counting on it.
+    let told = leave(&[]);
+    assert!(told["left"] == false && told["groups"].as_u64() > Some(0), "{told}");
+    cluster
+        .eventually("a status that says so", SOON, || {
+            let status = cluster.node_status(&dir).ok_or("it does not run")?;
+            let leaving = status["leaving"]["groups"].as_u64() > Some(0);
+            if leaving { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    assert_eq!(leave(&["--stay"])["leaving"], false);
+    assert_eq!(leave(&["--ask"])["leaving"], false);
+
+    let spare = cluster.add_node();
+    cluster.online(7).await;
+    let _ = leave(&[]);
+    cluster
+        .eventually("a node that has left", Duration::from_secs(60), || {
+            let told = leave(&["--ask"]);
+            if told["left"] == true { Ok(()) } else { Err(told.to_string()) }
+        })
+        .await;
+    assert!(cluster.used_by(spare) > 0, "nothing was moved");
+    cluster.nodes[0].terminate();
+    assert!(cluster.nodes[0].ended(SOON).await.success());
+    // It is not missed, and neither are two more.
+    cluster.whole(Duration::from_secs(60)).await;
+    for index in [1, 2] {
+        cluster.nodes[index].kill();
+    }
+    cluster.client().check_content("/bkt/x", content).await.unwrap();
+}
+
 #[test]
 fn the_unit_that_is_installed_passes_systemds_own_check() {
     let dir = tempfile::tempdir().unwrap();

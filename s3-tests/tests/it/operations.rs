@@ -37,7 +37,8 @@ fn every_command_explains_itself() {
         ),
         (
             "drystone-node",
-            &[&["join"][..], &["run"], &["status"], &["doctor"], &["install-service"]][..],
+            &[&["join"][..], &["run"], &["status"], &["doctor"], &["leave"], &["install-service"]]
+                [..],
         ),
     ] {
         for command in commands {

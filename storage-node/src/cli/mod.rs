@@ -2,6 +2,7 @@
 
 mod doctor;
 mod join;
+mod leave;
 mod log;
 mod notify;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     Status(status::Status),
     /// Try everything that a node needs, and say what to fix; exit status 1 if something is bad.
     Doctor(Box<doctor::Doctor>),
+    /// Leave the network in good order: what the node holds goes to others first.
+    Leave(leave::Leave),
     /// Install a service of systemd that starts the node with the machine.
     InstallService(service::InstallService),
 }
@@ -76,7 +79,25 @@ impl Command {
             Self::Run(run) => run.run().await,
             Self::Status(status) => status.run(),
             Self::Doctor(doctor) => doctor.run().await,
+            Self::Leave(leave) => leave.run().await,
             Self::InstallService(service) => service.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_page_knows_every_command() {
+        let manual = include_str!("../../../packaging/drystone-node.1");
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name().replace('-', "\\-");
+            let known = [format!("\n.B {name}\n"), format!("\n.BI {name} ")];
+            assert!(known.iter().any(|line| manual.contains(line)), "{name} is not in the manual");
         }
     }
 }

@@ -13,6 +13,7 @@ use super::notify::Manager;
 use crate::app::{Node, NodeHandle};
 use crate::config::{NodeConfig, Overrides};
 use crate::error::Error;
+use crate::leave::Spokesman;
 use crate::page::{History, Page};
 
 /// Memory for the index's caches and write buffers: what an idle node can spare.
@@ -42,6 +43,7 @@ impl Run {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watch signals"))?;
         let shared = RocksShared::new(INDEX_MEMORY)?;
         let frame = config.settings.frame();
+        let spokesman = Spokesman::new(&config)?;
         let starting = Node::start(config, &shared, CancellationToken::new());
         let node = tokio::select! {
             node = starting => node?,
@@ -55,6 +57,7 @@ impl Run {
         if !self.no_page {
             show_page(&node, &self.data.dir, self.page_port, &aside, &stop_aside).await;
         }
+        aside.spawn(spokesman.watch(node.view(), stop_aside.clone()));
         let manager = Manager::of_environment();
         manager.ready(&node.status());
         tokio::select! {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use types::{Clock, SystemClock};
@@ -64,9 +65,10 @@ impl Desk {
     }
 
     /// Answers one request. Bodies are not read: nothing that can be asked needs one.
-    pub(crate) async fn answer(&self, request: &Request<Incoming>) -> Answer {
-        let mut answer = match guard::check(request.method(), request.headers(), &self.token) {
-            Ok(()) => self.route(request).await,
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (head, _body) = request.into_parts();
+        let mut answer = match guard::check(&head.method, &head.headers, &self.token) {
+            Ok(()) => self.route(&head).await,
             Err(refused) => {
                 let (status, words) = refused.answer();
                 text(status, words)
@@ -76,16 +78,16 @@ impl Desk {
         answer
     }
 
-    async fn route(&self, request: &Request<Incoming>) -> Answer {
-        let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-        match request.uri().path() {
+    async fn route(&self, head: &Parts) -> Answer {
+        let reads = head.method == Method::GET || head.method == Method::HEAD;
+        match head.uri.path() {
             _ if !reads => refuse_method("GET, HEAD"),
             "/" => of_type("text/html; charset=utf-8", self.html.clone()),
             "/page.css" => of_type("text/css; charset=utf-8", CSS),
             "/page.js" => of_type("text/javascript; charset=utf-8", SCRIPT),
             "/icon.svg" => of_type("image/svg+xml", ICON),
             "/api/status" => json(&self.view.status()),
-            "/api/history" => self.history(request.uri().query()).await,
+            "/api/history" => self.history(head.uri.query()).await,
             "/metrics" => of_type(metrics::CONTENT_TYPE, metrics::text(&self.view.status())),
             _ => text(StatusCode::NOT_FOUND, "There is no such page here.\n"),
         }

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -104,9 +106,9 @@ async fn connection(
     _permit: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(desk.answer(&request).await) }
+        async move { Ok::<_, Infallible>(desk.answer(request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
