@@ -108,13 +108,8 @@ async fn walk(gateway: &Address, tls: &NodeTls, trust: &Arc<Trust>) -> Result<i6
     let io = tls.connect(io, Purpose::Link).await.map_err(Step::Tls)?;
     let (heard, hearing) = oneshot::channel();
     let probe = Arc::new(Probe(Mutex::new(Some(heard))));
-    let serving = serve(
-        io,
-        probe,
-        Arc::clone(trust),
-        &LinkSettings { handshake_timeout: STEP_TIMEOUT, ..LinkSettings::default() },
-        std::future::pending(),
-    );
+    let settings = LinkSettings { handshake_timeout: STEP_TIMEOUT, ..LinkSettings::default() };
+    let serving = serve(io, probe, Arc::clone(trust), &settings, std::future::pending());
     tokio::pin!(serving);
     let ahead = tokio::select! {
         biased;
