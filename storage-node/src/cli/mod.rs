@@ -1,5 +1,6 @@
 //! The command line of `drystone-node`.
 
+mod frame;
 mod join;
 mod log;
 mod run;
@@ -35,6 +36,12 @@ enum Command {
     Run(Box<run::Run>),
     /// Show the frame and the live use of the node that is running.
     Status(status::Status),
+    /// Show or set the frame: what the node may take of disk, line, processors and memory, and when.
+    Frame(frame::Frame),
+    /// Take nothing from the machine and its line for a while.
+    Pause(frame::Pause),
+    /// End a pause.
+    Resume(frame::Resume),
 }
 
 /// The data folder of a node.
@@ -68,6 +75,9 @@ impl Command {
             Self::Join(join) => join.run().await,
             Self::Run(run) => run.run().await,
             Self::Status(status) => status.run(),
+            Self::Frame(frame) => frame.run(),
+            Self::Pause(pause) => pause.run(),
+            Self::Resume(resume) => resume.run(),
         }
     }
 }

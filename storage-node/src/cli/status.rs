@@ -34,12 +34,14 @@ impl Status {
 /// The effective frame and the live use side by side.
 fn table(status: &NodeStatus) -> String {
     let NodeStatus { store, frame, .. } = status;
-    let min_free = frame.min_free.map_or("1GiB or 1 %".to_owned(), |size| size.to_string());
     let mut rows = vec![
         ("node".to_owned(), status.name.clone(), status.id.to_string()),
         ("running".to_owned(), status.software.clone(), format!("for {} s", status.uptime_seconds)),
-        ("disk".to_owned(), frame.disk.to_string(), format!("{} used", mega(store.allocated))),
-        ("disk kept free".to_owned(), min_free, format!("{} can still be taken", mega(store.room))),
+        (
+            "room".to_owned(),
+            mega(store.room),
+            format!("can still be taken, {} is taken", mega(store.allocated)),
+        ),
         (
             "shards".to_owned(),
             store.live_shards.to_string(),
@@ -55,6 +57,11 @@ fn table(status: &NodeStatus) -> String {
             ),
         ),
     ];
+    rows.extend(frame.limits.iter().filter_map(|limit| {
+        let effective = limit.unit.show(limit.effective?);
+        let live = format!("{} now; {}", limit.unit.show(limit.live), limit.why);
+        Some((limit.limit.to_string(), effective, live))
+    }));
     if store.rotten > 0 {
         rows.push(("damaged".to_owned(), store.rotten.to_string(), "await repair".to_owned()));
     }
