@@ -9,7 +9,7 @@ use types::{GIB, MIB, Timestamp};
 
 use crate::app::NodeStatus;
 use crate::dial::LinkStatus;
-use crate::frame::Frame;
+use crate::frame::report::{FrameReport, Limit, Unit, Why};
 use crate::leave::Departure;
 use crate::store::StoreStatus;
 
@@ -108,10 +108,9 @@ impl DiskSpace {
         Ok(Self { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
     }
 
-    /// Bytes that may still be taken when the frame's minimum must stay free.
-    pub(crate) fn beyond_minimum(self, frame: &Frame) -> u64 {
-        let kept = frame.min_free.map_or_else(|| GIB.min(self.total / 100), |size| size.0);
-        self.free.saturating_sub(kept)
+    /// Bytes that may still be taken when the frame's minimum must stay free; if the owner set none, 1 GiB or 1 %, whichever is less.
+    pub(crate) fn beyond_minimum(self, min_free: Option<u64>) -> u64 {
+        self.free.saturating_sub(min_free.unwrap_or_else(|| GIB.min(self.total / 100)))
     }
 }
 
@@ -120,7 +119,11 @@ pub(crate) fn advise(status: &NodeStatus, now: Timestamp) -> Vec<Finding> {
     let mut found = store(&status.store);
     found.extend(status.leaving.map(leaving));
     found.extend(room(status));
-    found.extend(status.links.iter().filter_map(|link| away(link, now)));
+    found.extend(frame(&status.frame, now));
+    // While the owner's own limits keep the node off the line, that is no news.
+    if status.frame.network.allowed {
+        found.extend(status.links.iter().filter_map(|link| away(link, now)));
+    }
     found.extend(status.clock_ahead_ms.and_then(clock));
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if found.iter().all(|finding| finding.severity == Severity::Note) {
@@ -153,18 +156,19 @@ fn store(store: &StoreStatus) -> Vec<Finding> {
 
 fn room(status: &NodeStatus) -> Option<Finding> {
     let NodeStatus { store, frame, disk, .. } = status;
+    let effective = |limit| frame.limit(limit).and_then(|report| report.effective);
     if store.room < ROOM_FULL {
         let words = format!(
             "All disk space that you lend ({}) is in use. What is kept goes on counting.",
-            frame.disk
+            Unit::Bytes.show(effective(Limit::Disk).unwrap_or(store.quota))
         );
         return Some(
             Finding::note("disk", words)
-                .or_else("nothing; or lend more: `drystone-node frame set --disk SIZE`"),
+                .or_else("nothing; or lend more: `drystone-node frame set disk=SIZE`"),
         );
     }
     let disk = disk.as_ref()?;
-    let left = disk.beyond_minimum(frame);
+    let left = disk.beyond_minimum(effective(Limit::MinFree));
     let words = |how: &str| {
         format!(
             "The disk is {how}: {} are free, of which the node leaves some alone, and you lend {} more than it holds.",
@@ -172,7 +176,7 @@ fn room(status: &NodeStatus) -> Option<Finding> {
             size(store.room)
         )
     };
-    let fix = "make room on the disk, or lend less: `drystone-node frame set --disk SIZE`";
+    let fix = "make room on the disk, or lend less: `drystone-node frame set disk=SIZE`";
     if left < ROOM_FULL {
         Some(Finding::bad("disk", words("full"), fix))
     } else if left < store.room / 10 {
@@ -195,6 +199,40 @@ fn away(link: &LinkStatus, now: Timestamp) -> Option<Finding> {
     } else {
         Finding::bad("link", words, format!("{fix}. If all is well here, ask the operator"))
     })
+}
+
+fn frame(frame: &FrameReport, now: Timestamp) -> Vec<Finding> {
+    let overstepped = (frame.violations > 0).then(|| {
+        Finding::warning(
+            "frame",
+            format!("A limit that you set was overstepped {} times, by the node's own measure.", frame.violations),
+            "this is a defect of the program: please report it with what `drystone-node frame` shows",
+        )
+    });
+    let trouble = frame.trouble.as_ref().map(|why| {
+        let words = format!(
+            "The last change of node.toml was not taken: {why}. What held before still holds."
+        );
+        Finding::warning(
+            "frame",
+            words,
+            "correct node.toml, or set the limit with `drystone-node frame set`",
+        )
+    });
+    let shut = (!frame.network.allowed).then(|| {
+        let until = frame.network.until.map(|until| lasting(until.since(now)));
+        let until = until.map_or_else(String::new, |span| format!(", for another {span}"));
+        let note = Finding::note(
+            "frame",
+            format!("The node is off the line: {}{until}.", frame.network.why),
+        );
+        if frame.network.why == Why::Pause {
+            note.or_else("go on now: `drystone-node resume`")
+        } else {
+            note
+        }
+    });
+    overstepped.into_iter().chain(trouble).chain(shut).collect()
 }
 
 fn leaving(departure: Departure) -> Finding {
@@ -253,6 +291,7 @@ pub(crate) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::report::Permission;
     use crate::testing::status;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -308,6 +347,24 @@ mod tests {
         assert_eq!(worst(&disk), (Severity::Bad, "disk".to_owned()));
         disk.disk = Some(DiskSpace { total: 1 << 40, free: (1 << 30) + (1 << 27) });
         assert_eq!(worst(&disk), (Severity::Warning, "disk".to_owned()));
+    }
+
+    #[test]
+    fn what_the_owner_wanted_is_a_note_and_no_lost_link() {
+        let mut status = status(NOW);
+        status.links[0].connected = false;
+        status.links[0].since = Timestamp(NOW.0 - 10_000_000);
+        let until = Some(NOW.plus(Duration::from_secs(1800)));
+        status.frame.network = Permission { allowed: false, why: Why::Pause, until };
+        let found = advise(&status, NOW);
+        assert_eq!((found.len(), found[0].severity), (2, Severity::Good), "{found:?}");
+        assert!(
+            found[1].words.contains("paused by the owner, for another 30 minutes"),
+            "{found:?}"
+        );
+        assert!(found[1].fix.as_ref().is_some_and(|fix| fix.contains("resume")));
+        status.frame.violations = 1;
+        assert_eq!(worst(&status), (Severity::Warning, "frame".to_owned()));
     }
 
     #[test]

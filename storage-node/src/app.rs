@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kv::rocks::RocksShared;
-use protocol::dial::{Dial, TcpDial};
+use protocol::dial::Dial;
 use protocol::identity::{NodeIdentity, Trust};
 use protocol::limits::LinkSettings;
 use protocol::tls::NodeTls;
@@ -21,7 +21,8 @@ use crate::config::{NodeConfig, Settings};
 use crate::crashsafe;
 use crate::dial::{Dialer, LinkStatus};
 use crate::error::Error;
-use crate::frame::Frame;
+use crate::frame::report::FrameReport;
+use crate::frame::{Frame, Governor, ShapedDial};
 use crate::identity;
 use crate::leave::Departure;
 use crate::local;
@@ -81,8 +82,8 @@ pub struct NodeStatus {
     pub software: String,
     /// Seconds since it started.
     pub uptime_seconds: u64,
-    /// What the owner allows.
-    pub frame: Frame,
+    /// What the owner allows, and what is used of it.
+    pub frame: FrameReport,
     /// Room on the file system of the data folder, if it can be measured.
     pub disk: Option<DiskSpace>,
     /// How the store is.
@@ -101,7 +102,7 @@ pub struct NodeStatus {
     pub fetched_bytes: u64,
     /// Shards dropped since the start.
     pub dropped_shards: u64,
-    /// Requests turned away since the start because memory for traffic was used up.
+    /// Requests turned away since the start because memory for traffic was used up, or a limit of the frame was reached.
     pub busy: u64,
     /// What the owner should do next, worst first; the first says how the node is.
     pub advice: Vec<Finding>,
@@ -119,7 +120,7 @@ impl Node {
         shared: &RocksShared,
         shutdown: CancellationToken,
     ) -> Result<NodeHandle, Error> {
-        Self::start_with(config, shared, shutdown, Arc::new(TcpDial), LinkSettings::default()).await
+        Self::run(config, shared, shutdown, None, LinkSettings::default()).await
     }
 
     /// As [`Self::start`], with another way to reach gateways: for simulations and slow lines.
@@ -133,15 +134,29 @@ impl Node {
         dial: Arc<dyn Dial>,
         link: LinkSettings,
     ) -> Result<NodeHandle, Error> {
-        let NodeConfig { dir, settings } = config;
+        Self::run(config, shared, shutdown, Some(dial), link).await
+    }
+
+    async fn run(
+        config: NodeConfig,
+        shared: &RocksShared,
+        shutdown: CancellationToken,
+        dial: Option<Arc<dyn Dial>>,
+        link: LinkSettings,
+    ) -> Result<NodeHandle, Error> {
+        let (dir, settings) = (config.dir.clone(), config.settings.clone());
         let identity = identity::load(&dir)?;
         let floor = read_floor(&dir)?;
         let trust = Arc::new(Trust::new(settings.root, floor, Arc::new(SystemClock)));
         let tls = NodeTls::new(&identity, Arc::clone(&trust))?;
         let options = settings.store_options(&identity);
         let store = Store::open(&dir.join(STORE), options, shared).await?;
-        let parts = Arc::new(Parts::new(store.clone(), settings.clone()));
+        let frame = Frame::open(&dir, settings.lent(), config.own_process, Arc::new(SystemClock))?;
+        // Before anything is served: it tells the store its limits.
+        let governor = Governor::new(Arc::clone(&frame), store.clone(), config);
+        let parts = Arc::new(Parts::new(store.clone(), settings.clone(), Arc::clone(&frame)));
         let (stop, tasks) = (shutdown, TaskTracker::new());
+        tasks.spawn(governor.run(stop.clone()));
         let mut links = Vec::new();
         for gateway in settings.gateways {
             let (status, seen) = watch::channel(LinkStatus {
@@ -153,7 +168,8 @@ impl Node {
             links.push(seen);
             let dialer = Dialer {
                 gateway,
-                dial: Arc::clone(&dial),
+                dial: ShapedDial::new(Arc::clone(frame.shaper()), dial.clone()),
+                frame: Arc::clone(&frame),
                 tls: tls.clone(),
                 trust: Arc::clone(&trust),
                 settings: link.clone(),
@@ -237,14 +253,14 @@ impl NodeHandle {
 impl View {
     pub(crate) fn status(&self) -> NodeStatus {
         use std::sync::atomic::Ordering::Relaxed;
-        let Parts { store, settings, started, counters, clock_gap, .. } = &*self.parts;
+        let Parts { store, settings, started, counters, clock_gap, frame, .. } = &*self.parts;
         let Settings { name, .. } = settings;
         let mut status = NodeStatus {
             id: self.id,
             name: name.to_string(),
             software: SOFTWARE.to_owned(),
             uptime_seconds: started.elapsed().as_secs(),
-            frame: settings.frame(),
+            frame: frame.report(),
             disk: DiskSpace::measure(&self.dir).ok(),
             store: store.status(),
             links: self.links.iter().map(|link| link.borrow().clone()).collect(),
@@ -259,6 +275,11 @@ impl View {
         };
         status.advice = advise(&status, SystemClock.now());
         status
+    }
+
+    /// The data folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Notes where the page is; the first time counts.

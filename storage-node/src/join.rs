@@ -14,7 +14,7 @@ use protocol::version::Versions;
 use types::{ByteSize, NodeId, SystemClock};
 
 use crate::app::STORE;
-use crate::config::{NodeConfig, Settings};
+use crate::config::{NodeConfig, Overrides, Settings};
 use crate::error::Error;
 use crate::identity;
 
@@ -55,7 +55,8 @@ pub async fn join(
     match ask_any(&tls, &invite.gateways, &request).await? {
         JoinAnswer::Welcome { cluster, gateways } => {
             let settings = Settings::new(name, invite.root, cluster, gateways, disk);
-            let config = NodeConfig { dir: dir.to_owned(), settings };
+            let (dir, overrides) = (dir.to_owned(), Overrides::default());
+            let config = NodeConfig { dir, settings, own_process: false, overrides };
             config.save()?;
             Ok((config, identity.id()))
         }

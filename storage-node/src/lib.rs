@@ -33,8 +33,11 @@ pub use cli::Cli;
 pub use config::{NodeConfig, Overrides, Settings};
 pub use dial::LinkStatus;
 pub use error::{Error, FullReason};
-pub use frame::Frame;
 pub use frame::report;
+pub use frame::{
+    Assignment, BitRate, FrameSettings, Hours, HoursError, Pause, Percent, QuantityError, Span,
+    Values,
+};
 pub use join::join;
 pub use leave::Departure;
 pub use local::ask as ask_status;

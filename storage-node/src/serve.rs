@@ -16,6 +16,7 @@ use types::{Clock, KIB, SystemClock, Timestamp};
 
 use crate::config::Settings;
 use crate::dial::LinkStatus;
+use crate::frame::Frame;
 use crate::handle;
 use crate::store::Store;
 
@@ -26,6 +27,8 @@ pub(crate) const SOFTWARE: &str = concat!("drystone-node ", env!("CARGO_PKG_VERS
 pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) settings: Settings,
+    /// Asked before anything is accepted.
+    pub(crate) frame: Arc<Frame>,
     pub(crate) started: Instant,
     /// KiB of memory for shards on their way in.
     pub(crate) incoming: Arc<Semaphore>,
@@ -69,12 +72,13 @@ impl Counters {
 }
 
 impl Node {
-    pub(crate) fn new(store: Store, settings: Settings) -> Self {
+    pub(crate) fn new(store: Store, settings: Settings, frame: Arc<Frame>) -> Self {
         let permits = (settings.traffic_memory.0 / KIB).clamp(1, Semaphore::MAX_PERMITS as u64);
         let memory = || Arc::new(Semaphore::new(permits as usize));
         Self {
             store,
             settings,
+            frame,
             started: Instant::now(),
             incoming: memory(),
             outgoing: memory(),

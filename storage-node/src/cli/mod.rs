@@ -1,6 +1,7 @@
 //! The command line of `drystone-node`.
 
 mod doctor;
+mod frame;
 mod join;
 mod leave;
 mod log;
@@ -45,6 +46,12 @@ enum Command {
     Leave(leave::Leave),
     /// Install a service of systemd that starts the node with the machine.
     InstallService(service::InstallService),
+    /// Show or set the frame: what the node may take of disk, line, processors and memory, and when.
+    Frame(frame::Frame),
+    /// Take nothing from the machine and its line for a while.
+    Pause(frame::Pause),
+    /// End a pause.
+    Resume(frame::Resume),
 }
 
 /// The data folder of a node.
@@ -81,6 +88,9 @@ impl Command {
             Self::Doctor(doctor) => doctor.run().await,
             Self::Leave(leave) => leave.run().await,
             Self::InstallService(service) => service.run(),
+            Self::Frame(frame) => frame.run(),
+            Self::Pause(pause) => pause.run(),
+            Self::Resume(resume) => resume.run(),
         }
     }
 }

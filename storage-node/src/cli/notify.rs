@@ -102,7 +102,7 @@ fn words(status: &NodeStatus) -> String {
         "linked to {linked} of {} gateways; {} of {} in use",
         status.links.len(),
         size(status.store.allocated),
-        status.frame.disk
+        size(status.store.quota)
     )
 }
 

@@ -37,12 +37,13 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let config = NodeConfig::load(&self.data.dir, self.overrides)?;
+        let mut config = NodeConfig::load(&self.data.dir, self.overrides)?;
+        config.own_process = true;
         // Before anything takes time: a signal during start-up must end it too.
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("watch signals"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watch signals"))?;
         let shared = RocksShared::new(INDEX_MEMORY)?;
-        let frame = config.settings.frame();
+        let disk = config.settings.disk;
         let spokesman = Spokesman::new(&config)?;
         let starting = Node::start(config, &shared, CancellationToken::new());
         let node = tokio::select! {
@@ -52,7 +53,7 @@ impl Run {
         };
         let store = node.status().store;
         println!("node {}", node.id());
-        println!("disk lent {}, used {}", frame.disk, ByteSize(store.allocated));
+        println!("disk lent {disk}, used {}", ByteSize(store.allocated));
         let (aside, stop_aside) = (TaskTracker::new(), CancellationToken::new());
         if !self.no_page {
             show_page(&node, &self.data.dir, self.page_port, &aside, &stop_aside).await;

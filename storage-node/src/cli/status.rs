@@ -36,12 +36,14 @@ impl Status {
 fn table(status: &NodeStatus) -> String {
     let NodeStatus { store, frame, .. } = status;
     let running = lasting(Duration::from_secs(status.uptime_seconds));
-    let min_free = frame.min_free.map_or("1GiB or 1 %".to_owned(), |size| size.to_string());
     let mut rows = vec![
         ("node".to_owned(), status.name.clone(), status.id.to_string()),
         ("running".to_owned(), status.software.clone(), format!("for {running}")),
-        ("disk".to_owned(), frame.disk.to_string(), format!("{} used", size(store.allocated))),
-        ("disk kept free".to_owned(), min_free, format!("{} can still be taken", size(store.room))),
+        (
+            "room".to_owned(),
+            size(store.room),
+            format!("can still be taken, {} is taken", size(store.allocated)),
+        ),
         (
             "shards".to_owned(),
             store.live_shards.to_string(),
@@ -57,6 +59,11 @@ fn table(status: &NodeStatus) -> String {
             ),
         ),
     ];
+    rows.extend(frame.limits.iter().filter_map(|limit| {
+        let effective = limit.unit.show(limit.effective?);
+        let live = format!("{} now; {}", limit.unit.show(limit.live), limit.why);
+        Some((limit.limit.to_string(), effective, live))
+    }));
     for link in &status.links {
         let state = if link.connected { "linked" } else { "not linked" };
         let trouble = link.trouble.clone().unwrap_or_default();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use types::{ByteSize, Timestamp};
 
 /// The frame and its use.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FrameReport {
     /// When this was true.
     pub at: Timestamp,
@@ -36,7 +36,7 @@ pub struct FrameReport {
 }
 
 /// One limit: as it is set, as it holds, and what is used of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LimitReport {
     /// Which.
     pub limit: Limit,
@@ -169,7 +169,7 @@ pub struct PauseReport {
 }
 
 /// What the node sees of the machine.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MachineReport {
     /// Whether somebody uses it, or other programs do.
     pub in_use: bool,

@@ -1,6 +1,7 @@
 //! What the page answers: itself, the status, the history, and metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,12 +10,15 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue}
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
-use types::{Clock, SystemClock};
+use types::{Clock, SystemClock, Timestamp};
 
 use super::guard::{self, Token};
 use super::history::{History, Span};
 use super::metrics;
 use crate::app::View;
+use crate::config::NodeConfig;
+use crate::frame::Pause;
+use crate::join::with_causes;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -22,6 +26,8 @@ const HTML: &str = include_str!("assets/index.html");
 const CSS: &str = include_str!("assets/page.css");
 const SCRIPT: &str = include_str!("assets/page.js");
 const ICON: &str = include_str!("assets/icon.svg");
+/// How long the page's button pauses the node. For longer, or for ever, there is the command.
+const PAUSE: Duration = Duration::from_secs(3600);
 /// Where the page's token goes.
 const TOKEN_PLACE: &str = "{{token}}";
 
@@ -81,6 +87,9 @@ impl Desk {
     async fn route(&self, head: &Parts) -> Answer {
         let reads = head.method == Method::GET || head.method == Method::HEAD;
         match head.uri.path() {
+            "/api/pause" | "/api/resume" if head.method != Method::POST => refuse_method("POST"),
+            "/api/pause" => self.pause(Some(SystemClock.now().plus(PAUSE))).await,
+            "/api/resume" => self.pause(None).await,
             _ if !reads => refuse_method("GET, HEAD"),
             "/" => of_type("text/html; charset=utf-8", self.html.clone()),
             "/page.css" => of_type("text/css; charset=utf-8", CSS),
@@ -90,6 +99,24 @@ impl Desk {
             "/api/history" => self.history(head.uri.query()).await,
             "/metrics" => of_type(metrics::CONTENT_TYPE, metrics::text(&self.view.status())),
             _ => text(StatusCode::NOT_FOUND, "There is no such page here.\n"),
+        }
+    }
+
+    /// `POST /api/pause`, `POST /api/resume`: as the commands of that name.
+    async fn pause(&self, until: Option<Timestamp>) -> Answer {
+        // Whole seconds are written down.
+        let pause = until.map(|until| Pause::Until(Timestamp(until.seconds() * 1000)));
+        let dir = self.view.dir().to_owned();
+        let edited = tokio::task::spawn_blocking(move || {
+            NodeConfig::edit(&dir, |settings| {
+                settings.frame.pause = pause;
+                Ok(())
+            })
+        });
+        match edited.await {
+            Ok(Ok(_)) => text(StatusCode::OK, ""),
+            Ok(Err(error)) => text(StatusCode::CONFLICT, &format!("{}\n", with_causes(&error))),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }
     }
 

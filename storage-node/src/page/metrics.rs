@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::advice::Severity;
 use crate::app::NodeStatus;
+use crate::frame::report::{FrameReport, LimitReport};
 
 /// The format's content type.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -14,6 +15,7 @@ pub(crate) fn text(status: &NodeStatus) -> String {
     let mut page = Exposition::default();
     about(&mut page, status);
     disk(&mut page, status);
+    frame(&mut page, &status.frame);
     traffic(&mut page, status);
     page.0
 }
@@ -42,7 +44,7 @@ fn about(page: &mut Exposition, status: &NodeStatus) {
 
 fn disk(page: &mut Exposition, status: &NodeStatus) {
     let store = &status.store;
-    page.gauge("node_disk_lent_bytes", "Disk space that the owner lends.", status.frame.disk.0);
+    page.gauge("node_disk_lent_bytes", "Disk space that the owner lends.", store.quota);
     page.gauge("node_disk_used_bytes", "Disk space that the logs take.", store.allocated);
     page.gauge("node_disk_room_bytes", "Lent disk space that is left.", store.room);
     if let Some(disk) = &status.disk {
@@ -63,6 +65,25 @@ fn traffic(page: &mut Exposition, status: &NodeStatus) {
     page.counter("node_dropped_shards_total", "Shards dropped.", status.dropped_shards);
     let words = "Requests turned away because memory for traffic was used up.";
     page.counter("node_busy_total", words, status.busy);
+}
+
+/// The owner's limits, in the unit that each one has.
+fn frame(page: &mut Exposition, frame: &FrameReport) {
+    let name = |limit: &LimitReport| limit.limit.to_string().replace(' ', "_");
+    page.family("node_limit", "gauge", "Each of the owner's limits as it holds now, in its unit.");
+    for limit in &frame.limits {
+        if let Some(effective) = limit.effective {
+            page.sample("node_limit", &[("limit", &name(limit))], effective);
+        }
+    }
+    page.family("node_limit_used", "gauge", "What is used of each limit now, in its unit.");
+    for limit in &frame.limits {
+        page.sample("node_limit_used", &[("limit", &name(limit))], limit.live);
+    }
+    let words = "Limits overstepped since the start; anything but 0 is a defect.";
+    page.counter("node_limit_violations_total", words, frame.violations);
+    let allowed = u8::from(frame.network.allowed);
+    page.gauge("node_network_allowed", "Whether the owner's limits let it on the line.", allowed);
 }
 
 /// Milliseconds in seconds, exactly.

@@ -118,14 +118,14 @@ fn kind(dir: &Path) -> Finding {
 
 /// Whether what is lent is there.
 fn room(config: &NodeConfig, space: DiskSpace) -> Finding {
-    let frame = config.settings.frame();
+    let (lent, min_free) = (config.settings.disk, config.settings.min_free);
     let used = taken(&config.dir);
-    let (wanted, has) = (frame.disk.0.saturating_sub(used), space.beyond_minimum(&frame));
-    let fix = "make room on the disk, or lend less: `drystone-node frame set --disk SIZE`";
+    let wanted = lent.0.saturating_sub(used);
+    let has = space.beyond_minimum(min_free.map(|size| size.0));
+    let fix = "make room on the disk, or lend less: `drystone-node frame set disk=SIZE`";
     let words = || {
         format!(
-            "You lend {}, of which {} are in use; of the {} that are free the node may take {}.",
-            frame.disk,
+            "You lend {lent}, of which {} are in use; of the {} that are free the node may take {}.",
             size(used),
             size(space.free),
             size(has)
