@@ -98,6 +98,7 @@ async fn the_page_shows_the_node_in_a_real_browser_and_its_numbers_to_programs()
     seen_in_a_browser(&cluster, page);
     guarded(page);
     each_its_own_port(&cluster);
+    paused_and_resumed(&cluster, page).await;
     remembered(&mut cluster).await;
 }
 
@@ -123,6 +124,8 @@ fn seen_in_a_browser(cluster: &Cluster, page: SocketAddr) {
         "<meter",
         "class=\"kept\"",
         "class=\"taken\"",
+        "Disk space</th>",
+        "Pause for an hour",
         "linked</strong>",
         &cluster.node_address().to_string(),
     ] {
@@ -172,6 +175,36 @@ fn guarded(page: SocketAddr) {
     }
     assert!(ask("GET", "/nothing", &own, "").starts_with("HTTP/1.1 404 "));
     assert!(ask("GET", "/api/history?span=year", &own, "").starts_with("HTTP/1.1 400 "));
+}
+
+/// The page's button pauses the node and lets it go on.
+async fn paused_and_resumed(cluster: &Cluster, page: SocketAddr) {
+    let (_, html) = get(page, "/");
+    let token = html.split("name=\"drystone-token\" content=\"").nth(1);
+    let token = token.and_then(|rest| rest.split('"').next()).expect("the page has a token");
+    let post = |path: &str, token: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {page}\r\norigin: http://{page}\r\nx-drystone-token: {token}\r\n\
+             content-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        exchange(page, &request)
+    };
+    let guessed = post("/api/pause", &"0".repeat(token.len()));
+    assert!(guessed.starts_with("HTTP/1.1 403 "), "{guessed}");
+    for (path, expected) in [("/api/pause", true), ("/api/resume", false)] {
+        let answer = post(path, token);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+        cluster
+            .eventually(path, SOON, || {
+                let status = get_json(page, "/api/status");
+                let paused = status["frame"]["pause"].is_object();
+                let advised = status["advice"].to_string().contains("drystone-node resume");
+                let as_it_should = paused == expected && advised == expected;
+                if as_it_should { Ok(()) } else { Err(status.to_string()) }
+            })
+            .await;
+    }
+    cluster.online(6).await;
 }
 
 /// Status, history and metrics agree with each other and with the command line.

@@ -6,6 +6,14 @@ const STATUS_MS = 5000;
 const HISTORY_MS = 60000;
 const WORDS = { good: "All is well", note: "Note", warning: "Needs a look", bad: "Needs you" };
 const SIGNS = { good: "✓", note: "i", warning: "!", bad: "✕" };
+const LIMITS = {
+  disk: "Disk space", "min-free": "Kept free on the disk", up: "Sending", down: "Receiving", month: "Traffic this month",
+  today: "Traffic today", memory: "Memory", cpu: "Processor time", cores: "Processors", scrub: "Checking the disk",
+};
+const REASONS = {
+  "in-use": "while the machine is in use", idle: "while the machine is idle", month: "the month's bytes are spread over its days",
+  hours: "outside the weekly hours", pause: "paused", battery: "on battery", off: "turned off",
+};
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 60;
 
@@ -82,13 +90,20 @@ function showNext(advice) {
   );
 }
 
-/** The frame's rows: name, what is allowed, what is used, both as numbers if there is a share to show. */
-function frameRows(status) {
-  const store = status.store;
+/** The frame's rows: name, what holds and why, what is used, and the share of it if there is a limit. */
+function frameRows({ frame, store }) {
+  const limits = frame.limits
+    .filter(({ effective, live }) => effective !== null || live > 0)
+    .map(({ limit, unit, effective, why, live }) => {
+      const allowed = effective === null ? "no limit" : amount(effective, unit);
+      const because = REASONS[why] ? [allowed, make("span", { class: "fix" }, REASONS[why])] : [allowed];
+      // Of what must stay free, more is better: a share would mislead.
+      return [LIMITS[limit] ?? limit, because, amount(live, unit), limit === "min-free" ? 0 : live, effective ?? 0];
+    });
   return [
-    ["Disk space", size(store.quota), size(store.allocated), store.allocated, store.quota],
-    ["Shards", "", `${store.live_shards}, ${size(store.live_bytes)}`],
-    ["Trash", "", size(store.trash_bytes)],
+    ...limits,
+    ["Shards", [""], `${store.live_shards}, ${size(store.live_bytes)}`, 0, 0],
+    ["Trash", [""], size(store.trash_bytes), 0, 0],
   ];
 }
 
@@ -96,13 +111,24 @@ function showFrame(status) {
   at("frame").replaceChildren(
     ...frameRows(status).map(([name, allowed, used, value, max]) => {
       const share = make("td");
-      if (max > 0) {
+      if (max > 0 && value >= 0 && name !== LIMITS["min-free"]) {
         const percent = `${Math.round((100 * value) / max)} %`;
-        share.append(make("meter", { min: 0, max, value, "aria-label": `${name}: ${percent}`, title: percent }));
+        share.append(make("meter", { min: 0, max, value: Math.min(value, max), "aria-label": `${name}: ${percent}`, title: percent }));
       }
-      return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, allowed), make("td", {}, used), share);
+      return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, ...allowed), make("td", {}, used), share);
     }),
   );
+  const { violations, network_hours: hours, month } = status.frame;
+  const notes = [`Limits overstepped since the start: ${violations}.`];
+  if (hours.hours) notes.push(`Hours: ${hours.hours}.`);
+  if (month.limit !== null) notes.push(`The month's traffic begins anew on ${time(month.ends)}.`);
+  at("frame-note").textContent = notes.join(" ");
+}
+
+function showControls(frame) {
+  at("controls").hidden = false;
+  at("pause").hidden = frame.pause !== null;
+  at("resume").hidden = frame.pause === null;
 }
 
 function showLinks(links, now) {
@@ -126,6 +152,7 @@ function showStatus(status) {
   health(status.advice[0]?.severity ?? "good");
   showNext(status.advice);
   showFrame(status);
+  showControls(status.frame);
   showLinks(status.links, Date.now());
 }
 
@@ -252,6 +279,20 @@ async function refreshHistory() {
   }
 }
 
+/** Asks for a change, with the page's own token. */
+async function change(path, done) {
+  const token = document.querySelector("meta[name=drystone-token]").content;
+  try {
+    const answer = await fetch(path, { method: "POST", headers: { "x-drystone-token": token } });
+    at("said").textContent = answer.ok ? done : await answer.text();
+  } catch {
+    at("said").textContent = "The node does not answer.";
+  }
+  setTimeout(refreshStatus, STATUS_MS);
+}
+
+at("pause").addEventListener("click", () => change("/api/pause", "It pauses within five seconds."));
+at("resume").addEventListener("click", () => change("/api/resume", "It goes on within five seconds."));
 at("span").addEventListener("change", refreshHistory);
 window.addEventListener("resize", () => shown && showCharts(shown));
 refreshStatus();
