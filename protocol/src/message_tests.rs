@@ -8,6 +8,7 @@ use super::*;
 use crate::identity::{Grant, GrantedKey, Role, RootKey, SecretKey, Signature};
 use crate::invite::Token;
 use crate::join::{JoinAnswer, JoinRequest};
+use crate::leave::{LeaveAnswer, LeaveRequest, Wish};
 use crate::receipt::ReceiptEntry;
 use crate::revision::{Action, Revision};
 
@@ -157,6 +158,19 @@ fn joining_has_the_same_bytes_for_ever() {
     let gateways = vec!["gw.example:9100".parse().unwrap()];
     golden("join-welcome", &JoinAnswer::Welcome { cluster: ClusterId([0xc1; 16]), gateways });
     golden("join-refused", &JoinAnswer::Refused { why: "because".to_owned() });
+}
+
+#[test]
+fn leaving_has_the_same_bytes_for_ever() {
+    for (name, wish) in
+        [("leave", Wish::Leave), ("leave-stay", Wish::Stay), ("leave-ask", Wish::Ask)]
+    {
+        golden(name, &LeaveRequest { versions: Versions(vec![1]), wish });
+    }
+    golden("leave-member", &LeaveAnswer::Member);
+    golden("leave-leaving", &LeaveAnswer::Leaving { groups: 300, since: Timestamp(1_000) });
+    golden("leave-left", &LeaveAnswer::Left);
+    golden("leave-refused", &LeaveAnswer::Refused { why: "because".to_owned() });
 }
 
 #[test]

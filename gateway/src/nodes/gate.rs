@@ -84,6 +84,7 @@ impl Gate {
             }
             Ok(arrival) => match arrival.purpose {
                 Purpose::Join => self.join(arrival, peer).await,
+                Purpose::Leave => self.leave(arrival, peer).await,
                 Purpose::Link => self.link(arrival, peer, permit).await,
             },
         }

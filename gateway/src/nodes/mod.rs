@@ -9,6 +9,7 @@ pub mod availability;
 mod book;
 pub mod facts;
 pub mod gate;
+mod leave;
 mod member;
 pub mod outlook;
 pub mod placement;

@@ -36,6 +36,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ use types::{Epoch, GIB, GroupId, MIB, ShardId, SystemClock};
 
 use crate::error::Error;
 use crate::store::commit::{Committer, Drops, Job, NoticeJob, QUEUE_JOBS};
-use crate::store::disk::{Disk, RealDisk};
+use crate::store::disk::{Disk, RealDisk, Space};
 use crate::store::index::{Effects, Index, inventory_entry};
 use crate::store::log::{Limits, Logs, Purpose, Reservation, number_of};
 use crate::store::read::Outboards;
@@ -181,6 +182,8 @@ pub(crate) struct Inner {
     pub(crate) signer: ReceiptSigner,
     pub(crate) outboards: Outboards,
     pub(crate) trash_grace: Duration,
+    /// Hundredths of its time that a scrub may keep the disk busy.
+    pub(crate) scrub_share: AtomicU8,
     sums: Mutex<Sums>,
     /// Wakes upkeep before its time.
     upkeep: Notify,
@@ -387,7 +390,7 @@ impl Store {
     #[must_use]
     pub fn status(&self) -> StoreStatus {
         let inner = &self.0.inner;
-        let (quota, allocated) = (inner.logs.limits().quota, inner.logs.allocated());
+        let (quota, allocated) = (inner.logs.quota(), inner.logs.allocated());
         let room = inner.logs.room().min(inner.logs.disk_room().unwrap_or(0));
         let sums = inner.sums();
         StoreStatus {
@@ -400,6 +403,23 @@ impl Store {
             rotten: sums.rot.len() as u64,
             broken: sums.broken.clone(),
         }
+    }
+
+    /// Keeps to other limits from now on: bytes of all logs together, bytes that stay free (`None`: the default of [`StoreOptions::min_free`]),
+    /// and the hundredths of its time that a scrub may keep the disk busy. Of what is stored already nothing is given up.
+    pub(crate) fn limit(&self, quota: u64, min_free: Option<u64>, scrub_share: u8) {
+        let inner = &self.0.inner;
+        let min_free =
+            min_free.or_else(|| inner.logs.space().ok().map(|space| default_min_free(&space)));
+        // A disk that cannot be measured now fails the next put in words of its own.
+        inner.logs.limit(quota, min_free.unwrap_or(GIB));
+        inner.scrub_share.store(scrub_share.clamp(1, 100), Ordering::Relaxed);
+    }
+
+    /// Bytes free on the file system, and bytes that stay free by default.
+    pub(crate) fn disk_free(&self) -> Option<(u64, u64)> {
+        let space = self.0.inner.logs.space().ok()?;
+        Some((space.free, default_min_free(&space)))
     }
 
     /// Damaged shards found after the first `heard` ones, at most `limit`, and the number to ask with next time.
@@ -528,6 +548,7 @@ impl Inner {
             signer: options.signer.clone(),
             outboards: Outboards::default(),
             trash_grace: options.trash_grace,
+            scrub_share: AtomicU8::new(100),
             sums: Mutex::new(sums),
             upkeep: Notify::new(),
         });
@@ -600,16 +621,23 @@ impl From<Place> for LogPosition {
     }
 }
 
+/// Whether a file is one of a store's logs, by its name.
+pub(crate) fn is_log(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| number_of(&name.to_string_lossy()).is_some())
+}
+
+/// What stays free unless the owner says otherwise.
+fn default_min_free(space: &Space) -> u64 {
+    (space.total / 100).min(GIB)
+}
+
 /// Opens the logs with the store's key.
 async fn open_logs(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<Arc<Logs>, Error> {
     let (quota, min_free, log_size) = (options.quota, options.min_free, options.log_size);
     let open = move || {
         let min_free = match min_free {
             Some(bytes) => bytes,
-            None => {
-                let space = disk.space().map_err(Error::io("measure the disk"))?;
-                (space.total / 100).min(GIB)
-            }
+            None => default_min_free(&disk.space().map_err(Error::io("measure the disk"))?),
         };
         let key = store_key(disk.as_ref())?;
         Logs::open(disk, key, Limits::new(quota, min_free, log_size))
