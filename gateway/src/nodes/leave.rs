@@ -26,17 +26,17 @@ impl Gate {
     async fn heed(&self, node: NodeId, wish: Wish) -> LeaveAnswer {
         let heeded = async {
             let known = match wish {
-                Wish::Leave => {
-                    self.catalog.node(node).await?.ok_or(CatalogError::Missing("node"))?
-                }
-                Wish::Stay => {
-                    self.catalog.node(node).await?.ok_or(CatalogError::Missing("node"))?
-                }
+                Wish::Leave => self.catalog.node_leaves(node).await?,
+                Wish::Stay => self.catalog.node_stays(node).await?,
                 Wish::Ask => self.catalog.node(node).await?.ok_or(CatalogError::Missing("node"))?,
             };
+            if let Some(member) = self.nodes.member(node) {
+                member.set_leaving(matches!(known.state, NodeState::Leaving { .. }));
+            }
             Ok(match known.state {
                 NodeState::Active => LeaveAnswer::Member,
-                NodeState::Lost { at: since } => match counting_on(&self.catalog, node).await? {
+                NodeState::Lost { .. } => LeaveAnswer::Left,
+                NodeState::Leaving { since } => match counting_on(&self.catalog, node).await? {
                     0 => LeaveAnswer::Left,
                     groups => LeaveAnswer::Leaving { groups, since },
                 },
