@@ -12,10 +12,10 @@ NEXTEST_FLAGS := --cargo-profile release --ignore-rust-version --workspace
 .DEFAULT_GOAL := help
 # Cargo shares the work out itself; two set-ups at once would fight over apt's lock.
 .NOTPARALLEL:
-.PHONY: help run build build-tests test soak bench lint setup-build setup-test setup-lint
+.PHONY: help run build build-tests test soak bench lint deb node-arm64 setup-build setup-test setup-lint setup-deb setup-arm64
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'DATA=DIR   where `make run` keeps its data (now $(DATA))'
 	@echo 'ARGS="…"   more arguments: of `drystone up` (run), of cargo nextest (test, soak), of cargo bench (bench)'
@@ -46,5 +46,13 @@ lint: setup-lint ## check the formatting, then clippy with every warning an erro
 	@$(ENV) cargo fmt --all --check
 	@$(ENV) cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
-setup-build setup-test setup-lint: setup-%:
+# The package is the one that cargo-deb made last: its name has version and architecture in it.
+deb: setup-deb build ## build a Debian package of the node (installs cargo-deb if it is missing) and look into it
+	@$(ENV) cargo deb --no-build --package drystone-storage-node
+	@$(ENV) sh -c 'scripts/check-deb.sh "$$(ls -t "$$CARGO_TARGET_DIR"/debian/drystone-node_*.deb | head -n 1)"'
+
+node-arm64: setup-arm64 ## build drystone-node for 64-bit ARM, and run it once in an emulator
+	@$(ENV) scripts/arm64.sh
+
+setup-build setup-test setup-lint setup-deb setup-arm64: setup-%:
 	@$(ENV) scripts/setup.sh $*

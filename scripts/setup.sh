@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing: scripts/setup.sh build | test | lint
+# Installs what is missing: scripts/setup.sh build | test | lint | deb | arm64
 #
 #   build   what compiling needs
 #   test    that, and what the tests need: the test runner and real S3 clients
 #   lint    what checking the style needs
+#   deb     what `make deb` needs: cargo-deb
+#   arm64   what `make node-arm64` needs: a cross compiler and an emulator
 #
 # Says nothing if nothing is missing. Otherwise it says what is missing and why, then installs it: as root, or with
 # sudo if sudo works here; or else it prints the command and stops. Safe to run again at any time.
@@ -11,6 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly NEXTEST_VERSION=0.9.143
+readonly CARGO_DEB_VERSION=3.8.0
+readonly ARM64_TARGET=aarch64-unknown-linux-gnu
 readonly RUST_VERSION=1.95
 readonly PYTHON_DIR="$HOME/.cache/drystone/python"
 readonly REQUIREMENTS=scripts/python-requirements.txt
@@ -75,6 +79,16 @@ list_test() {
     python_ready || venv_python >/dev/null || need python3-venv "holds boto3 and the AWS CLI apart from the system"
 }
 
+list_deb() {
+    have dpkg-deb || need dpkg "looks into the package"
+    have dpkg-shlibdeps || need dpkg-dev "tells which libraries the package depends on"
+}
+
+list_arm64() {
+    have aarch64-linux-gnu-g++ || need g++-aarch64-linux-gnu "compiles RocksDB for 64-bit ARM"
+    have qemu-aarch64 || have qemu-aarch64-static || need qemu-user "runs what was built"
+}
+
 # Runs a command as root, or fails without asking for a password that nobody is there to type.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -132,6 +146,20 @@ install_nextest() {
     (cd / && env -u CARGO_TARGET_DIR $command >&2) || die "cannot install it; please run: $command"
 }
 
+install_cargo_deb() {
+    cargo deb --version >/dev/null 2>&1 && return
+    say "missing: cargo-deb (makes the Debian package)"
+    local command="cargo install --locked cargo-deb@$CARGO_DEB_VERSION"
+    (cd / && env -u CARGO_TARGET_DIR $command >&2) || die "cannot install it; please run: $command"
+}
+
+install_arm64_target() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$ARM64_TARGET" ] && return
+    say "missing: Rust's standard library for $ARM64_TARGET"
+    have rustup && rustup target add "$ARM64_TARGET" >&2 && return
+    die "cannot install it; please run: rustup target add $ARM64_TARGET"
+}
+
 python_ready() { cmp -s "$REQUIREMENTS" "$PYTHON_DIR/installed.txt"; }
 
 install_python() {
@@ -168,7 +196,21 @@ lint)
     check_rust_tool fmt rustfmt
     check_rust_tool clippy clippy
     ;;
+deb)
+    list_build
+    list_deb
+    install_packages
+    check_rust
+    install_cargo_deb
+    ;;
+arm64)
+    list_build
+    list_arm64
+    install_packages
+    check_rust
+    install_arm64_target
+    ;;
 *)
-    die "usage: scripts/setup.sh build | test | lint"
+    die "usage: scripts/setup.sh build | test | lint | deb | arm64"
     ;;
 esac

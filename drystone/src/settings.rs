@@ -12,6 +12,7 @@ use ::gateway::config::{Config, Period, StorageClassName};
 use ::gateway::webhooks::{WebhookName, WebhookUrl};
 use serde::Deserialize;
 use types::GeometryName;
+use types::size::ByteSize;
 use zeroize::Zeroizing;
 
 use crate::error::CliError;
@@ -121,6 +122,15 @@ pub(crate) struct Settings {
     /// How often to compare each node's inventory with the catalog, such as 6h.
     #[arg(long, env = "DRYSTONE_RECONCILE_INTERVAL", value_name = "TIME")]
     reconcile_interval: Option<Period>,
+    /// How often a day to look whether each node still has what it stored [default: 576; see docs/AUDITS.md]
+    #[arg(long, env = "DRYSTONE_AUDITS_PER_DAY", value_name = "N")]
+    audits_per_day: Option<u32>,
+    /// How long after it joined a node may get a full share of new data [default: 7d; see docs/PLACEMENT.md]
+    #[arg(long, env = "DRYSTONE_VETTING_TIME", value_name = "TIME")]
+    vetting_time: Option<Period>,
+    /// Bytes a second that repair may read and write, such as 64MiB; 0: any number. What may be lost soon is repaired at once.
+    #[arg(long, env = "DRYSTONE_REPAIR_RATE", value_name = "BYTES")]
+    repair_rate: Option<ByteSize>,
     /// Where buckets that are websites are served [default: nowhere]
     #[arg(long, env = "DRYSTONE_WEBSITE_ADDR", value_name = "ADDR")]
     website_addr: Option<SocketAddr>,
@@ -153,6 +163,9 @@ impl Settings {
         set(&mut config.node_lost_after, self.node_lost_after);
         set(&mut config.upkeep_interval, self.upkeep_interval);
         set(&mut config.reconcile_interval, self.reconcile_interval);
+        set(&mut config.audits_per_day, self.audits_per_day);
+        set(&mut config.vetting_time, self.vetting_time);
+        set(&mut config.repair_rate, self.repair_rate);
         set(&mut config.lifecycle_day, self.lifecycle_day);
         if !self.storage_class.is_empty() {
             config.storage_classes = self.storage_class.iter().cloned().collect();

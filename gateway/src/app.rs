@@ -34,6 +34,7 @@ use crate::keys::WrappingKeys;
 use crate::logbook::LogBook;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
+use crate::nodes::vetting::VettingRules;
 use crate::operator::{self, Operator, OperatorError};
 use crate::put::Writer;
 use crate::put::place::Placer;
@@ -43,11 +44,14 @@ use crate::quota::Quotas;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError, Targets};
 use crate::secrets;
 use crate::session::Session;
+use crate::upkeep::audit::SharedCensus;
 use crate::upkeep::deliver::Delivery;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
 use crate::upkeep::logging::LogWorker;
 use crate::upkeep::notify::Notifier;
+use crate::upkeep::pace::Pacer;
+use crate::upkeep::queue::Progress;
 use crate::upkeep::replicate::ReplicationWorker;
 use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
@@ -185,8 +189,15 @@ impl App {
         let root = root_account(&catalog, &keyring, &data, &*clock).await?;
         let session = Arc::new(Session::begin(&catalog, &format!("{}", std::process::id())).await?);
 
-        let nodes = Arc::new(Nodes::default());
-        let placer = Arc::new(Placer::new(catalog.clone(), Arc::clone(&nodes), Arc::clone(&clock)));
+        let nodes = Arc::new(Nodes::new(Arc::clone(&clock)));
+        nodes.load(catalog.standings().await?, catalog.week_hours().await?);
+        let vetting = VettingRules { time: config.vetting_time.0, ..VettingRules::default() };
+        let placer = Arc::new(Placer::new(
+            catalog.clone(),
+            Arc::clone(&nodes),
+            Arc::clone(&clock),
+            vetting.clone(),
+        ));
         placer.refresh().await?;
         let pending = Arc::new(Pending::default());
         let keys = Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring)));
@@ -285,6 +296,8 @@ impl App {
             serving.spawn(http::serve(listener, tls.clone(), site, limits, doors.clone()));
         }
         serving.spawn(http::serve(s3_listener, tls, service, limits, doors.clone()));
+        let progress = Arc::<Progress>::default();
+        let pacer = Arc::new(Pacer::new(config.repair_rate.0));
         let parts = AdminParts {
             catalog: catalog.clone(),
             configs: configs.clone(),
@@ -292,6 +305,10 @@ impl App {
             keyring: Arc::clone(&keyring),
             keys,
             nodes: Arc::clone(&nodes),
+            progress: Arc::clone(&progress),
+            pacer: Arc::clone(&pacer),
+            vetting: vetting.clone(),
+            node_lost_after: config.node_lost_after.0,
             invites: Arc::clone(&inviter) as Arc<dyn Invites>,
             geometry: config.geometry,
             clock: Arc::clone(&clock),
@@ -357,10 +374,15 @@ impl App {
             revision: Arc::new(operator.revision),
             started: clock.now(),
             clock,
+            census: SharedCensus::default(),
+            progress,
+            pacer,
             settings: UpkeepSettings {
                 interval: config.upkeep_interval.0,
                 node_lost_after: config.node_lost_after.0,
                 reconcile_every: config.reconcile_interval.0,
+                audits_per_day: config.audits_per_day,
+                vetting,
             },
         };
         upkeep.start(&tasks, &stop);

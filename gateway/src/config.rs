@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
+use types::size::ByteSize;
 
 use crate::acme::{AcmeSettings, TsigText};
+use crate::nodes::vetting::VettingRules;
 use crate::webhooks::{WebhookName, WebhookUrl};
 
 /// The directory of Let's Encrypt.
@@ -74,6 +76,12 @@ pub struct Config {
     pub upkeep_interval: Period,
     /// Between two comparisons of a node's inventory with the catalog.
     pub reconcile_interval: Period,
+    /// Audits of each node in a day; 0: none. Fewer than the default may find a loss of one hundredth too late.
+    pub audits_per_day: u32,
+    /// How long after it joined a node may get a full share, if it has shown enough by then.
+    pub vetting_time: Period,
+    /// Bytes a second that repair may read and write; 0: any number. What may be lost soon is repaired at once.
+    pub repair_rate: ByteSize,
     /// Where buckets that are websites are served; none: nowhere.
     pub website_addr: Option<SocketAddr>,
     /// The domain whose subdomains are websites; any other host is a bucket's name itself.
@@ -123,6 +131,9 @@ impl Default for Config {
             node_lost_after: Period(Duration::from_secs(7 * 24 * 3600)),
             upkeep_interval: Period(Duration::from_secs(10)),
             reconcile_interval: Period(Duration::from_secs(6 * 3600)),
+            audits_per_day: crate::nodes::audits::PER_DAY,
+            vetting_time: Period(VettingRules::default().time),
+            repair_rate: ByteSize(64 * types::MIB),
             website_addr: None,
             website_domain: None,
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),

@@ -57,6 +57,7 @@ pub use details::Changed;
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
+pub use nodes::Guest;
 pub use queue::{Sequel, Task};
 pub use records::{
     Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,

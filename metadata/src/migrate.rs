@@ -8,14 +8,15 @@ use kv::{Family, KeyCodec, KeyPrefix, Table};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use types::{
-    AccountId, BucketId, BucketName, GeometryName, ManifestId, ObjectKey, Timestamp, VersionId,
+    AccountId, BucketId, BucketName, GeometryName, ManifestId, NodeId, ObjectKey, Timestamp,
+    VersionId,
 };
 
 use crate::records::{
     AccessKey, Acl, Bucket, BucketState, Checksum, ChecksumAlgorithm, ContentHeaders, Detail,
-    Encryption, Entry, Lock, Ownership, Upload, Versioning,
+    Encryption, Entry, Invite, Lock, Node, NodeState, Ownership, Upload, Versioning,
 };
-use crate::schema::{ACCESS_KEYS, BUCKETS, DETAILS, OBJECTS, UPLOADS};
+use crate::schema::{ACCESS_KEYS, BUCKETS, DETAILS, INVITES, NODES, OBJECTS, UPLOADS};
 use crate::{Catalog, CatalogError};
 
 /// Rows moved in one transaction at most.
@@ -29,6 +30,8 @@ const MAIN: Family = Family::MAIN;
 const ACCESS_KEYS_1: Table<String, AccessKey1> = Table::new(MAIN, "access-key/1");
 const BUCKETS_1: Table<BucketName, Bucket1> = Table::new(MAIN, "bucket/1");
 const DETAILS_1: Table<ManifestId, Detail1> = Table::new(MAIN, "detail/1");
+const INVITES_1: Table<[u8; 32], Invite1> = Table::new(MAIN, "invite/1");
+const NODES_1: Table<NodeId, Node1> = Table::new(MAIN, "node/1");
 const OBJECTS_1: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/1");
 const UPLOADS_1: Table<(BucketId, ObjectKey, ManifestId), Upload1> = Table::new(MAIN, "upload/1");
 
@@ -41,6 +44,8 @@ impl Catalog {
         self.move_rows(&ACCESS_KEYS_1, &ACCESS_KEYS, AccessKey1::next).await?;
         self.move_rows(&BUCKETS_1, &BUCKETS, Bucket1::next).await?;
         self.move_rows(&DETAILS_1, &DETAILS, Detail1::next).await?;
+        self.move_rows(&INVITES_1, &INVITES, Invite1::next).await?;
+        self.move_rows(&NODES_1, &NODES, Node1::next).await?;
         // Ids were random and never shown while there was but one version: `null`.
         let unnamed = |entry| Entry { version: VersionId::NULL, ..entry };
         self.move_rows(&OBJECTS_1, &OBJECTS, unnamed).await?;
@@ -180,6 +185,53 @@ impl Upload1 {
             class: self.class,
             detail: self.detail.next(),
             checksum: self.checksum,
+        }
+    }
+}
+
+/// `invite/1`.
+#[derive(Serialize, Deserialize)]
+struct Invite1 {
+    created: Timestamp,
+    expires: Timestamp,
+    used_by: Option<NodeId>,
+    revoked: bool,
+}
+
+impl Invite1 {
+    fn next(self) -> Invite {
+        Invite {
+            created: self.created,
+            expires: self.expires,
+            used_by: self.used_by,
+            revoked: self.revoked,
+            owner: None,
+            region: None,
+        }
+    }
+}
+
+/// `node/1`. The state is as it was, save for a new variant.
+#[derive(Serialize, Deserialize)]
+struct Node1 {
+    name: String,
+    capacity: u64,
+    joined: Timestamp,
+    last_seen: Timestamp,
+    state: NodeState,
+}
+
+impl Node1 {
+    fn next(self) -> Node {
+        Node {
+            name: self.name,
+            capacity: self.capacity,
+            joined: self.joined,
+            last_seen: self.last_seen,
+            state: self.state,
+            owner: None,
+            region: None,
+            subnet: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::commit::Inline;
 use crate::garbage::Release;
 use crate::records::{
     AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
-    PlacementGroup, SegmentRow, Session, StreamRow, Upload,
+    PlacementGroup, SegmentRow, Session, Standing, StreamRow, Upload, WeekHours,
 };
 use crate::rename::Renamed;
 
@@ -88,8 +88,12 @@ pub(crate) const SEGMENTS_OF_GROUP: Table<(GroupId, SegmentId), ()> =
 /// Segments with missed slots: the work of repair.
 pub(crate) const DEGRADED: Table<(GroupId, SegmentId), ()> = Table::new(MAIN, "degraded/1");
 
-pub(crate) const NODES: Table<NodeId, Node> = Table::new(MAIN, "node/1");
-pub(crate) const INVITES: Table<[u8; 32], Invite> = Table::new(MAIN, "invite/1");
+pub(crate) const NODES: Table<NodeId, Node> = Table::new(MAIN, "node/2");
+/// How each node has done.
+pub(crate) const STANDINGS: Table<NodeId, Standing> = Table::new(MAIN, "node-standing/1");
+/// When each node is awake.
+pub(crate) const WEEK_HOURS: Table<NodeId, WeekHours> = Table::new(MAIN, "node-hours/1");
+pub(crate) const INVITES: Table<[u8; 32], Invite> = Table::new(MAIN, "invite/2");
 pub(crate) const SESSIONS: Table<SessionId, Session> = Table::new(MAIN, "session/1");
 
 /// Manifests that no version refers to any more.

@@ -16,6 +16,9 @@ use crate::limits::{GATEWAYS_MAX, JOIN_TIMEOUT, MESSAGE_MAX, WORDS_MAX};
 use crate::message::{self, NodeName, PREFIX, words};
 use crate::version::Versions;
 
+/// Which step took too long, in errors.
+const STEP: &str = "joining";
+
 /// What a stranger asks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JoinRequest {
@@ -51,7 +54,7 @@ pub enum JoinAnswer {
 /// # Errors
 /// If the connection fails, takes longer than [`JOIN_TIMEOUT`], or the answer cannot be read. A refusal is no error but an answer.
 pub async fn ask(mut io: impl Io, request: &JoinRequest) -> Result<JoinAnswer, LinkError> {
-    within(async {
+    within(STEP, async {
         write(&mut io, request).await?;
         let answer = read(&mut io).await?;
         let fine = match &answer {
@@ -78,7 +81,7 @@ where
     F: FnOnce(JoinRequest) -> Fut,
     Fut: Future<Output = JoinAnswer>,
 {
-    within(async {
+    within(STEP, async {
         let request: JoinRequest = read(&mut io).await?;
         let mut answer = match request.versions.agree() {
             Ok(_) => decide(request.clone()).await,
@@ -94,14 +97,15 @@ where
     .await
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
+    what: &'static str,
     conversation: impl Future<Output = Result<T, LinkError>>,
 ) -> Result<T, LinkError> {
-    let late = LinkError::Timeout { what: "joining", after: JOIN_TIMEOUT };
+    let late = LinkError::Timeout { what, after: JOIN_TIMEOUT };
     timeout(JOIN_TIMEOUT, conversation).await.unwrap_or(Err(late))
 }
 
-async fn write<T: Serialize>(io: &mut impl Io, message: &T) -> Result<(), LinkError> {
+pub(crate) async fn write<T: Serialize>(io: &mut impl Io, message: &T) -> Result<(), LinkError> {
     let bytes = message::encode(message);
     check_len(bytes.len() - PREFIX)?;
     io.write_all(&bytes).await?;
@@ -109,12 +113,13 @@ async fn write<T: Serialize>(io: &mut impl Io, message: &T) -> Result<(), LinkEr
     Ok(())
 }
 
-async fn read<T: DeserializeOwned>(io: &mut impl Io) -> Result<T, LinkError> {
+pub(crate) async fn read<T: DeserializeOwned>(io: &mut impl Io) -> Result<T, LinkError> {
     let len = io.read_u32().await? as usize;
     check_len(len)?;
     let mut bytes = vec![0; len];
     io.read_exact(&mut bytes).await?;
-    message::decode_exactly(&bytes).ok_or(LinkError::Malformed("not a message of a join"))
+    message::decode_exactly(&bytes)
+        .ok_or(LinkError::Malformed("not a message of a join or a leave"))
 }
 
 fn check_len(len: usize) -> Result<(), LinkError> {

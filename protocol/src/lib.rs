@@ -10,7 +10,8 @@
 //! prove it against the shard's root; only verified slices leave [`client::NodeClient::fetch`]. Shards are let go only
 //! by a signed [`revision`].
 //!
-//! A stranger becomes a node by an [`invite`] and one exchange under the protocol `drystone-join/1` ([`join`]).
+//! A stranger becomes a node by an [`invite`] and one exchange under the protocol `drystone-join/1` ([`join`]); an owner lets a node
+//! go by another under `drystone-leave/1` ([`leave`]).
 //!
 //! **Goals.** The line is the bottleneck: bytes are copied once, at the receiver, where a step must be in one piece to be verified.
 //! Every limit has a name ([`limits`]); nothing is allocated on a peer's word. An [`error`] says whose fault it is, and only what no
@@ -27,6 +28,7 @@ pub mod identity;
 mod inbound;
 pub mod invite;
 pub mod join;
+pub mod leave;
 pub mod limits;
 mod link;
 pub mod message;

@@ -8,6 +8,7 @@ use super::*;
 use crate::identity::{ClusterId, Grant, GrantedKey, Role, RootKey, SecretKey, Signature};
 use crate::invite::Token;
 use crate::join::{JoinAnswer, JoinRequest};
+use crate::leave::{LeaveAnswer, LeaveRequest, Wish};
 use crate::receipt::{Receipt, ReceiptEntry};
 use crate::revision::{Action, Revision, SignedRevision};
 use crate::version::Versions;

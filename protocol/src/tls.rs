@@ -45,10 +45,12 @@ pub enum Purpose {
     Link,
     /// A stranger with an invite.
     Join,
+    /// A known node whose owner wants it to leave, or to stay.
+    Leave,
 }
 
 impl Purpose {
-    const ALL: [Self; 2] = [Self::Link, Self::Join];
+    const ALL: [Self; 3] = [Self::Link, Self::Join, Self::Leave];
 
     /// The protocol's name.
     #[must_use]
@@ -56,6 +58,7 @@ impl Purpose {
         match self {
             Self::Link => b"drystone/1",
             Self::Join => b"drystone-join/1",
+            Self::Leave => b"drystone-leave/1",
         }
     }
 }
@@ -72,6 +75,7 @@ const SERVER_NAME: &str = "gateway.drystone.internal";
 pub struct NodeTls {
     link: TlsConnector,
     join: TlsConnector,
+    leave: TlsConnector,
 }
 
 impl NodeTls {
@@ -95,7 +99,11 @@ impl NodeTls {
             config.alpn_protocols = vec![purpose.alpn().to_vec()];
             TlsConnector::from(Arc::new(config))
         };
-        Ok(Self { link: connector(Purpose::Link), join: connector(Purpose::Join) })
+        Ok(Self {
+            link: connector(Purpose::Link),
+            join: connector(Purpose::Join),
+            leave: connector(Purpose::Leave),
+        })
     }
 
     /// Encrypts a dialled stream, once the gateway at its other end has proven itself.
@@ -110,6 +118,7 @@ impl NodeTls {
         let connector = match purpose {
             Purpose::Link => &self.link,
             Purpose::Join => &self.join,
+            Purpose::Leave => &self.leave,
         };
         let name = ServerName::try_from(SERVER_NAME).expect("a literal DNS name");
         let stream = within("the TLS handshake", connector.connect(name, io)).await?;

@@ -3,7 +3,7 @@
 //! The tests are one binary, `tests/it`, with a module per feature group. What they share is here: [`cluster`] starts and
 //! mistreats real processes, [`client`] is an S3 client that shows every byte it sends, [`bytes`] makes content that needs no
 //! memory to be checked, [`sizes`] names the lengths at which storage systems break, [`hook`] is a webhook that listens, [`hostile`] is a node
-//! that lies, [`acme_server`] a certificate authority with its name server.
+//! that lies, [`press`] a gateway that asks too much, [`netns`] a home's network, [`relay`] a long way, [`acme_server`] a certificate authority with its name server.
 //!
 //! This crate must not link the gateway or the storage node: what they keep in memory proves nothing.
 
@@ -14,8 +14,11 @@ pub mod client;
 pub mod cluster;
 pub mod hook;
 pub mod hostile;
+pub mod netns;
 pub mod port;
+pub mod press;
 pub mod process;
+pub mod relay;
 pub mod sigv4;
 pub mod sizes;
 pub mod tls;

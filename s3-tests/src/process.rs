@@ -127,6 +127,33 @@ impl Process {
         read_pss(&self.rollup())
     }
 
+    /// Resident set size in bytes, as `VmRSS`.
+    #[must_use]
+    pub fn rss(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() << 10
+    }
+
+    /// Processor time that it has used, of all its threads.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The name in brackets may hold spaces; after it come state, …, and as 12th and 13th utime and stime (proc(5)).
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// A file of its folder in `/proc`; empty once it has ended.
+    #[must_use]
+    pub fn proc(&self, name: &str) -> String {
+        let path = format!("/proc/{}/{name}", self.pid().as_raw_nonzero());
+        fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// All it printed so far.
     #[must_use]
     pub fn log(&self) -> String {

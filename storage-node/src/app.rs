@@ -1,11 +1,12 @@
 //! The only file that knows everything: opens the store, wires the service, keeps the links, and stops it all in order.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kv::rocks::RocksShared;
-use protocol::dial::{Dial, TcpDial};
+use protocol::dial::Dial;
 use protocol::identity::{NodeIdentity, Trust};
 use protocol::limits::LinkSettings;
 use protocol::tls::NodeTls;
@@ -13,14 +14,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{NodeId, SystemClock};
+use types::{Clock, NodeId, SystemClock};
 
+use crate::advice::{DiskSpace, Finding, advise};
 use crate::config::{NodeConfig, Settings};
 use crate::crashsafe;
 use crate::dial::{Dialer, LinkStatus};
 use crate::error::Error;
-use crate::frame::Frame;
+use crate::frame::report::FrameReport;
+use crate::frame::{Frame, Governor, ShapedDial};
 use crate::identity;
+use crate::leave::Departure;
 use crate::local;
 use crate::serve::Node as Parts;
 use crate::serve::SOFTWARE;
@@ -29,6 +33,8 @@ use crate::store::{Store, StoreStatus};
 /// How long requests under way may take to finish once the node stops; then they are cut. With the store's own closing it stays below the
 /// five seconds that service managers and owners wait.
 const DRAIN: Duration = Duration::from_secs(3);
+/// The store's folder in the data folder.
+pub(crate) const STORE: &str = "store";
 /// The file with the floor of grant serials, which must not be forgotten.
 const FLOOR_FILE: &str = "floor";
 /// How often a raised floor is looked for.
@@ -52,8 +58,17 @@ pub struct NodeHandle {
 #[derive(Clone)]
 pub(crate) struct View {
     id: NodeId,
+    dir: PathBuf,
     parts: Arc<Parts>,
     links: Vec<watch::Receiver<LinkStatus>>,
+    beside: Arc<Beside>,
+}
+
+/// What is shown beside what the node's own parts know.
+#[derive(Default)]
+struct Beside {
+    page: OnceLock<SocketAddr>,
+    leaving: Mutex<Option<Departure>>,
 }
 
 /// How a node is: its effective frame and its live use.
@@ -67,20 +82,30 @@ pub struct NodeStatus {
     pub software: String,
     /// Seconds since it started.
     pub uptime_seconds: u64,
-    /// What the owner allows.
-    pub frame: Frame,
+    /// What the owner allows, and what is used of it.
+    pub frame: FrameReport,
+    /// Room on the file system of the data folder, if it can be measured.
+    pub disk: Option<DiskSpace>,
     /// How the store is.
     pub store: StoreStatus,
     /// How the link to each gateway is.
     pub links: Vec<LinkStatus>,
+    /// By how many milliseconds this machine's clock was ahead of the gateway's that said hello last; negative if it was behind.
+    pub clock_ahead_ms: Option<i64>,
+    /// Where the node's page is, if it has one.
+    pub page: Option<SocketAddr>,
+    /// How far the node has come on its way out; nothing, if it stays.
+    pub leaving: Option<Departure>,
     /// Bytes of shards taken since the start.
     pub stored_bytes: u64,
     /// Bytes of shards asked for since the start.
     pub fetched_bytes: u64,
     /// Shards dropped since the start.
     pub dropped_shards: u64,
-    /// Requests turned away since the start because memory for traffic was used up.
+    /// Requests turned away since the start because memory for traffic was used up, or a limit of the frame was reached.
     pub busy: u64,
+    /// What the owner should do next, worst first; the first says how the node is.
+    pub advice: Vec<Finding>,
 }
 
 impl Node {
@@ -95,7 +120,7 @@ impl Node {
         shared: &RocksShared,
         shutdown: CancellationToken,
     ) -> Result<NodeHandle, Error> {
-        Self::start_with(config, shared, shutdown, Arc::new(TcpDial), LinkSettings::default()).await
+        Self::run(config, shared, shutdown, None, LinkSettings::default()).await
     }
 
     /// As [`Self::start`], with another way to reach gateways: for simulations and slow lines.
@@ -109,26 +134,42 @@ impl Node {
         dial: Arc<dyn Dial>,
         link: LinkSettings,
     ) -> Result<NodeHandle, Error> {
-        let NodeConfig { dir, settings } = config;
+        Self::run(config, shared, shutdown, Some(dial), link).await
+    }
+
+    async fn run(
+        config: NodeConfig,
+        shared: &RocksShared,
+        shutdown: CancellationToken,
+        dial: Option<Arc<dyn Dial>>,
+        link: LinkSettings,
+    ) -> Result<NodeHandle, Error> {
+        let (dir, settings) = (config.dir.clone(), config.settings.clone());
         let identity = identity::load(&dir)?;
         let floor = read_floor(&dir)?;
         let trust = Arc::new(Trust::new(settings.root, floor, Arc::new(SystemClock)));
         let tls = NodeTls::new(&identity, Arc::clone(&trust))?;
         let options = settings.store_options(&identity);
-        let store = Store::open(&dir.join("store"), options, shared).await?;
-        let parts = Arc::new(Parts::new(store.clone(), settings.clone()));
+        let store = Store::open(&dir.join(STORE), options, shared).await?;
+        let frame = Frame::open(&dir, settings.lent(), config.own_process, Arc::new(SystemClock))?;
+        // Before anything is served: it tells the store its limits.
+        let governor = Governor::new(Arc::clone(&frame), store.clone(), config);
+        let parts = Arc::new(Parts::new(store.clone(), settings.clone(), Arc::clone(&frame)));
         let (stop, tasks) = (shutdown, TaskTracker::new());
+        tasks.spawn(governor.run(stop.clone()));
         let mut links = Vec::new();
         for gateway in settings.gateways {
             let (status, seen) = watch::channel(LinkStatus {
                 gateway: gateway.clone(),
                 connected: false,
+                since: SystemClock.now(),
                 trouble: None,
             });
             links.push(seen);
             let dialer = Dialer {
                 gateway,
-                dial: Arc::clone(&dial),
+                dial: ShapedDial::new(Arc::clone(frame.shaper()), dial.clone()),
+                frame: Arc::clone(&frame),
                 tls: tls.clone(),
                 trust: Arc::clone(&trust),
                 settings: link.clone(),
@@ -139,7 +180,8 @@ impl Node {
             tasks.spawn(dialer.run());
         }
         tasks.spawn(keep_floor(dir.clone(), trust, floor, stop.clone()));
-        let view = View { id: identity.id(), parts, links };
+        let view =
+            View { id: identity.id(), dir: dir.clone(), parts, links, beside: Arc::default() };
         match local::listen(&dir) {
             Ok(door) => drop(tasks.spawn(door.answer(view.clone(), stop.clone()))),
             Err(error) => tracing::warn!(%error, "`drystone-node status` will not work"),
@@ -186,6 +228,11 @@ impl NodeHandle {
         self.view.status()
     }
 
+    /// What the node shows of itself, for who goes on showing it.
+    pub(crate) fn view(&self) -> View {
+        self.view.clone()
+    }
+
     /// The node's store, for tools and tests in the same process.
     #[must_use]
     pub fn store(&self) -> &Store {
@@ -206,21 +253,43 @@ impl NodeHandle {
 impl View {
     pub(crate) fn status(&self) -> NodeStatus {
         use std::sync::atomic::Ordering::Relaxed;
-        let Parts { store, settings, started, counters, .. } = &*self.parts;
+        let Parts { store, settings, started, counters, clock_gap, frame, .. } = &*self.parts;
         let Settings { name, .. } = settings;
-        NodeStatus {
+        let mut status = NodeStatus {
             id: self.id,
             name: name.to_string(),
             software: SOFTWARE.to_owned(),
             uptime_seconds: started.elapsed().as_secs(),
-            frame: settings.frame(),
+            frame: frame.report(),
+            disk: DiskSpace::measure(&self.dir).ok(),
             store: store.status(),
             links: self.links.iter().map(|link| link.borrow().clone()).collect(),
+            clock_ahead_ms: clock_gap.ahead_ms(),
+            page: self.beside.page.get().copied(),
+            leaving: *self.beside.leaving.lock().unwrap_or_else(PoisonError::into_inner),
             stored_bytes: counters.stored_bytes.load(Relaxed),
             fetched_bytes: counters.fetched_bytes.load(Relaxed),
             dropped_shards: counters.dropped_shards.load(Relaxed),
             busy: counters.busy.load(Relaxed),
-        }
+            advice: Vec::new(),
+        };
+        status.advice = advise(&status, SystemClock.now());
+        status
+    }
+
+    /// The data folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Notes where the page is; the first time counts.
+    pub(crate) fn page_is_at(&self, address: SocketAddr) {
+        let _ = self.beside.page.set(address);
+    }
+
+    /// Notes how far the node has come on its way out; nothing, if it stays.
+    pub(crate) fn leaves(&self, departure: Option<Departure>) {
+        *self.beside.leaving.lock().unwrap_or_else(PoisonError::into_inner) = departure;
     }
 }
 
@@ -230,7 +299,8 @@ impl std::fmt::Debug for View {
     }
 }
 
-fn read_floor(dir: &Path) -> Result<u64, Error> {
+/// The highest floor of serials that this node has heard of.
+pub(crate) fn read_floor(dir: &Path) -> Result<u64, Error> {
     let path = dir.join(FLOOR_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => text

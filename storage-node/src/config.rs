@@ -13,7 +13,7 @@ use types::{ByteSize, MIB, SystemClock};
 
 use crate::crashsafe;
 use crate::error::Error;
-use crate::frame::Frame;
+use crate::frame::{Assignment, FrameSettings, Lent};
 use crate::store::StoreOptions;
 
 /// The configuration's name in the data folder.
@@ -28,6 +28,10 @@ pub struct NodeConfig {
     pub dir: PathBuf,
     /// The contents of `node.toml`, overrides applied.
     pub settings: Settings,
+    /// Whether the process is the node's alone, so that memory and processors can be limited.
+    pub own_process: bool,
+    /// What the overrides were: they hold for a `node.toml` that changes, too.
+    pub overrides: Overrides,
 }
 
 /// The contents of `node.toml`. Unknown fields are refused: a mistyped limit must not silently be none.
@@ -60,6 +64,13 @@ pub struct Settings {
     /// Bytes of memory for shards on their way in, and again for those on their way out; beyond it the node answers that it is busy.
     #[serde(default = "defaults::traffic_memory")]
     pub traffic_memory: ByteSize,
+    /// The owner's frame beside the disk. A table, so it stands last.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub frame: FrameSettings,
+}
+
+fn is_default(frame: &FrameSettings) -> bool {
+    *frame == FrameSettings::default()
 }
 
 mod defaults {
@@ -108,6 +119,9 @@ pub struct Overrides {
     /// Memory for shards on their way, in each direction.
     #[arg(long, env = "DRYSTONE_TRAFFIC_MEMORY")]
     pub traffic_memory: Option<ByteSize>,
+    /// A limit of the frame, such as up=20Mbit (docs/FRAME.md has them all); several: once each, in the variable with semicolons.
+    #[arg(long, env = "DRYSTONE_FRAME", value_name = "KEY=VALUE", value_delimiter = ';')]
+    pub frame: Vec<Assignment>,
 }
 
 impl Settings {
@@ -131,11 +145,15 @@ impl Settings {
             trash_seconds: defaults::trash_seconds(),
             scrub_rate: defaults::scrub_rate(),
             traffic_memory: defaults::traffic_memory(),
+            frame: FrameSettings::default(),
         }
     }
 
     /// Replaces what the overrides name.
-    pub fn apply(&mut self, overrides: Overrides) {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a limit of the frame that there is not, or not with this value.
+    pub fn apply(&mut self, overrides: Overrides) -> Result<(), Error> {
         fn set<T>(field: &mut T, value: Option<T>) {
             if let Some(value) = value {
                 *field = value;
@@ -152,23 +170,51 @@ impl Settings {
         if !overrides.gateways.is_empty() {
             self.gateways = overrides.gateways;
         }
+        for Assignment { key, value } in &overrides.frame {
+            self.set(key, value)?;
+        }
+        Ok(())
     }
 
-    /// The owner's frame.
-    #[must_use]
-    pub fn frame(&self) -> Frame {
-        Frame { disk: self.disk, min_free: self.min_free }
+    /// Sets one limit of the frame: `disk`, `min_free`, `scrub_rate`, or one of [`FrameSettings::set`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a limit that there is not, or not with this value.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let size = || {
+            value
+                .parse::<ByteSize>()
+                .map_err(|error| Error::Config(format!("{key} cannot be {value:?}: {error}")))
+        };
+        match key {
+            "disk" => self.disk = size()?,
+            "scrub_rate" if value == "default" => self.scrub_rate = defaults::scrub_rate(),
+            "scrub_rate" => self.scrub_rate = size()?,
+            "min_free" if value.is_empty() || value == "default" => self.min_free = None,
+            "min_free" => self.min_free = Some(size()?),
+            _ => self.frame.set(key, value)?,
+        }
+        Ok(())
+    }
+
+    /// All that the frame is about.
+    pub(crate) fn lent(&self) -> Lent {
+        Lent {
+            frame: self.frame.clone(),
+            disk: self.disk,
+            min_free: self.min_free,
+            scrub_rate: self.scrub_rate,
+        }
     }
 
     /// How the store shall behave.
     pub(crate) fn store_options(&self, identity: &NodeIdentity) -> StoreOptions {
-        let frame = self.frame();
         StoreOptions {
-            min_free: frame.min_free.map(|size| size.0),
+            min_free: self.min_free.map(|size| size.0),
             trash_grace: Duration::from_secs(self.trash_seconds),
             scrub_rate: Some(self.scrub_rate.0).filter(|rate| *rate > 0),
             clock: Arc::new(SystemClock),
-            ..StoreOptions::new(frame.disk.0, ReceiptSigner::new(identity.key().clone()))
+            ..StoreOptions::new(self.disk.0, ReceiptSigner::new(identity.key().clone()))
         }
     }
 
@@ -195,7 +241,7 @@ impl Settings {
                 ByteSize(DISK_MIN)
             )));
         }
-        Ok(())
+        self.frame.check()
     }
 }
 
@@ -214,19 +260,46 @@ impl NodeConfig {
     /// # Errors
     /// [`Error::Config`] if it is missing, has unknown or bad fields; [`Error::Newer`].
     pub fn load(dir: &Path, overrides: Overrides) -> Result<Self, Error> {
-        let path = dir.join(FILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::Config(format!(
-                "there is no node in {}: join one with `drystone-node join INVITE --data {}`",
-                dir.display(),
-                dir.display()
-            )),
-            _ => Error::io(format!("read {}", path.display()))(error),
-        })?;
-        let mut settings = Settings::parse(&text)?;
-        settings.apply(overrides);
+        let mut settings = Settings::parse(&read(dir)?)?;
+        settings.apply(overrides.clone())?;
         settings.check()?;
-        Ok(Self { dir: dir.to_owned(), settings })
+        Ok(Self { dir: dir.to_owned(), settings, own_process: false, overrides })
+    }
+
+    /// The settings as they are in the file now, with the same overrides.
+    pub(crate) fn reload(&self) -> Result<Settings, Error> {
+        Self::load(&self.dir, self.overrides.clone()).map(|config| config.settings)
+    }
+
+    /// Where the settings lie.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// Changes the file alone, and what a running node takes over from it: the frame. What the owner wrote beside it, comments included, stays.
+    ///
+    /// # Errors
+    /// As [`Self::load`] and [`Self::save`], and those of `change`; then the file is as it was.
+    pub(crate) fn edit(
+        dir: &Path,
+        change: impl FnOnce(&mut Settings) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        let text = read(dir)?;
+        let mut settings = Settings::parse(&text)?;
+        change(&mut settings)?;
+        settings.check()?;
+        let config = Self {
+            dir: dir.to_owned(),
+            settings,
+            own_process: false,
+            overrides: Overrides::default(),
+        };
+        match rewritten(&text, &config.settings) {
+            Some(text) => crashsafe::replace(&config.file(), text.as_bytes())
+                .map_err(Error::io(format!("write {FILE}")))?,
+            None => config.save()?,
+        }
+        Ok(config)
     }
 
     /// Writes `node.toml`, readable by the owner alone.
@@ -242,6 +315,42 @@ impl NodeConfig {
         crashsafe::replace(&self.dir.join(FILE), text.as_bytes())
             .map_err(Error::io(format!("write {FILE}")))
     }
+}
+
+fn read(dir: &Path) -> Result<String, Error> {
+    let path = dir.join(FILE);
+    std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::Config(format!(
+            "there is no node in {}: join one with `drystone-node join INVITE --data {}`",
+            dir.display(),
+            dir.display()
+        )),
+        _ => Error::io(format!("read {}", path.display()))(error),
+    })
+}
+
+/// `text` with the frame of `settings` in it: the tables at its end are written anew, and the lines of what was settled before there were tables.
+/// `None` if that would not say the same as `settings`.
+fn rewritten(text: &str, settings: &Settings) -> Option<String> {
+    let head: Vec<&str> = text.lines().take_while(|line| !line.starts_with('[')).collect();
+    let names = ["disk", "min_free", "scrub_rate"];
+    let is_size = |line: &str| {
+        let name = line.split('=').next().unwrap_or_default().trim();
+        names.contains(&name)
+    };
+    let mut out: String =
+        head.iter().filter(|line| !is_size(line)).flat_map(|line| [*line, "\n"]).collect();
+    let whole = toml::to_string(settings).ok()?;
+    for line in whole.lines().take_while(|line| !line.starts_with('[')).filter(|line| is_size(line))
+    {
+        out.push_str(line);
+        out.push('\n');
+    }
+    if let Some(tables) = whole.find("\n[") {
+        out.push_str(whole.get(tables..)?);
+    }
+    let same = Settings::parse(&out).is_ok_and(|read| read == *settings);
+    same.then_some(out)
 }
 
 /// A type as the text that it displays and parses.
@@ -312,7 +421,7 @@ traffic_memory = "128MiB"
     #[test]
     fn every_field_can_be_overridden() {
         let mut settings = settings();
-        settings.apply(Overrides {
+        let applied = settings.apply(Overrides {
             name: Some("cellar".parse().unwrap()),
             root: Some(PublicKey([1; 32])),
             cluster: Some(ClusterId([2; 16])),
@@ -322,7 +431,12 @@ traffic_memory = "128MiB"
             trash_seconds: Some(6),
             scrub_rate: Some(ByteSize(7)),
             traffic_memory: Some(ByteSize(8)),
+            frame: vec!["up=1Mbit".parse().unwrap(), "idle.cores=1".parse().unwrap()],
         });
+        applied.unwrap();
+        let mut frame = FrameSettings::default();
+        frame.set("up", "1Mbit").unwrap();
+        frame.set("idle.cores", "1").unwrap();
         let expected = Settings {
             format: 1,
             name: "cellar".parse().unwrap(),
@@ -334,8 +448,40 @@ traffic_memory = "128MiB"
             trash_seconds: 6,
             scrub_rate: ByteSize(7),
             traffic_memory: ByteSize(8),
+            frame,
         };
         assert_eq!(settings, expected);
+        let unknown = Overrides { frame: vec!["u=1Mbit".parse().unwrap()], ..Overrides::default() };
+        assert!(settings.apply(unknown).is_err());
+    }
+
+    #[test]
+    fn changing_the_frame_leaves_the_rest_of_the_file_as_its_owner_wrote_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("# my attic\n{GOLDEN}# the end\n\n[frame]\nup = \"9Mbit\"\n# old\n");
+        let file = dir.path().join(FILE);
+        std::fs::write(&file, text).unwrap();
+        NodeConfig::edit(dir.path(), |settings| {
+            settings.set("up", "default")?;
+            settings.set("in_use.down", "2Mbit")?;
+            settings.set("min_free", "5GB")?;
+            settings.set("disk", "60GB")
+        })
+        .unwrap();
+        let written = std::fs::read_to_string(&file).unwrap();
+        assert!(written.starts_with("# my attic\nformat = 1\n"), "{written}");
+        assert!(written.contains("# the end") && !written.contains("9Mbit"), "{written}");
+        let read = NodeConfig::load(dir.path(), Overrides::default()).unwrap().settings;
+        assert_eq!(
+            (read.disk, read.min_free),
+            (ByteSize(60_000_000_000), Some(ByteSize(5_000_000_000)))
+        );
+        assert_eq!(read.frame.in_use.down.map(|rate| rate.0), Some(2_000_000));
+        assert_eq!(read.frame.up, None);
+        let before = std::fs::read(&file).unwrap();
+        let refused = NodeConfig::edit(dir.path(), |settings| settings.set("up", "1bit"));
+        assert!(refused.is_err());
+        assert_eq!(std::fs::read(&file).unwrap(), before);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
-/// Puts `contents` at `path`, readable by the owner alone. After a crash the file is the old one or the new one, never a mixture.
+/// Puts `contents` at `path`, readable by the owner alone; if root writes, that is the folder's owner, who runs the node. After a crash the file is the old one or the new one, never a mixture.
 ///
 /// # Errors
 /// Those of the file system; the old file is then untouched.
@@ -13,13 +13,16 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = File::open(folder)?;
+    if rustix::process::geteuid().is_root() {
+        let owner = folder.metadata()?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
-    match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+    folder.sync_all()
 }
 
 /// Makes `path`, and what leads to it; the last folder can be entered by the owner alone.

@@ -1,9 +1,11 @@
-//! Keeping a link to every gateway: dial, serve until it ends, wait a little longer each time, dial again.
+//! Keeping a link to every gateway: dial, serve until it ends, wait a little longer each time, dial again. While the owner's frame shuts the door
+//! there is no link: a gateway that sees a node away places nothing there and learns its hours, where a node that is there and always busy would
+//! be asked in vain.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::dial::{Address, Dial};
+use protocol::dial::{Address, Dial as _};
 use protocol::identity::Trust;
 use protocol::limits::LinkSettings;
 use protocol::tls::{NodeTls, Purpose};
@@ -11,7 +13,9 @@ use protocol::{LinkError, serve};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::entropy::random_below;
+use types::{Clock, SystemClock, Timestamp};
 
+use crate::frame::{Door, Frame, ShapedDial};
 use crate::join::with_causes;
 use crate::serve::{LinkService, Node};
 
@@ -21,6 +25,14 @@ const WAIT_FIRST: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A link that stood this long was a success: the next wait is the first again. A shorter one may be a gateway that hangs up at once.
 const STOOD: Duration = Duration::from_secs(10);
+
+/// A link that had stood is dialled again within this, and so is a gateway once the door opens: whatever ended it may have ended a thousand links.
+const SPREAD: Duration = Duration::from_secs(1);
+/// As [`SPREAD`] where the clock opens the door: it strikes for everybody at once.
+const SPREAD_OPENING: Duration = Duration::from_secs(15);
+/// How long requests under way may take to finish once the frame shuts the door; then they are cut. The end of the weekly hours is announced so
+/// much earlier.
+const GOODBYE: Duration = Duration::from_secs(30);
 
 /// Exponential waiting with jitter, so that a thousand nodes do not come back in the same second.
 #[derive(Debug)]
@@ -42,7 +54,7 @@ impl Backoff {
         let step = self.next;
         self.next = (step * 2).min(WAIT_MAX);
         let half = step / 2;
-        half + Duration::from_millis(random_below(half.as_millis() as u64 + 1))
+        half + random_within(half)
     }
 }
 
@@ -53,6 +65,8 @@ pub struct LinkStatus {
     pub gateway: Address,
     /// Whether it has said hello on a link that stands.
     pub connected: bool,
+    /// Since when that is so; until the first link, the node's start.
+    pub since: Timestamp,
     /// Why the last attempt or link ended, if it did not by a goodbye.
     pub trouble: Option<String>,
 }
@@ -60,7 +74,8 @@ pub struct LinkStatus {
 /// Everything it takes to keep one link.
 pub(crate) struct Dialer {
     pub(crate) gateway: Address,
-    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) dial: ShapedDial,
+    pub(crate) frame: Arc<Frame>,
     pub(crate) tls: NodeTls,
     pub(crate) trust: Arc<Trust>,
     pub(crate) settings: LinkSettings,
@@ -73,19 +88,24 @@ impl Dialer {
     /// Runs until `stop`; then the requests under way are finished first.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new();
+        let mut door = self.frame.door();
         while !self.stop.is_cancelled() {
+            if self.wait_outside(&mut door).await {
+                backoff.reset();
+                continue;
+            }
             let begun = Instant::now();
-            let ended = self.link().await;
+            let ended = self.link(&door).await;
             let stood =
                 self.status.send_replace(self.lost(&ended)).connected && begun.elapsed() >= STOOD;
             if stood {
                 backoff.reset();
             }
-            let wait = backoff.wait();
+            let wait = if stood { random_within(SPREAD) } else { backoff.wait() };
             if !self.stop.is_cancelled() {
                 match &ended {
                     Ok(()) => {
-                        tracing::info!(gateway = %self.gateway, ?wait, "the gateway said goodbye")
+                        tracing::info!(gateway = %self.gateway, ?wait, "the link ended with a goodbye")
                     }
                     Err(error) => {
                         let why = with_causes(error);
@@ -93,15 +113,35 @@ impl Dialer {
                     }
                 }
             }
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            self.rest(wait).await;
+        }
+    }
+
+    /// Waits while the frame shuts the door; says whether it did.
+    async fn wait_outside(&self, door: &mut watch::Receiver<Door>) -> bool {
+        let Some((why, until)) = door.borrow_and_update().shut else { return false };
+        tracing::info!(gateway = %self.gateway, %why, "no link for now");
+        let trouble = Some(format!("away: {why}"));
+        self.status.send_replace(self.apart(trouble));
+        tokio::select! {
+            () = self.stop.cancelled() => return true,
+            opened = door.wait_for(|door| door.shut.is_none()) => drop(opened),
+        }
+        self.rest(random_within(if until.is_some() { SPREAD_OPENING } else { SPREAD })).await;
+        true
+    }
+
+    async fn rest(&self, wait: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 
     /// One link, from dialling to its end.
-    async fn link(&self) -> Result<(), LinkError> {
+    async fn link(&self, door: &watch::Receiver<Door>) -> Result<(), LinkError> {
+        let made = *door.borrow();
+        let settings = self.frame.link_settings(&self.settings);
         let connect = async {
             let io = self.dial.dial(&self.gateway).await?;
             self.tls.connect(io, Purpose::Link).await
@@ -111,14 +151,60 @@ impl Dialer {
             () = self.stop.cancelled() => return Ok(()),
         };
         let service = LinkService::new(Arc::clone(&self.node), self.status.clone());
-        let shutdown = self.stop.clone().cancelled_owned();
-        serve(io, Arc::new(service), Arc::clone(&self.trust), &self.settings, shutdown).await
+        let shutdown = {
+            let stop = self.stop.clone();
+            // Windows cannot be changed on a link that stands.
+            let leave =
+                seen(door.clone(), move |door| door.shut.is_some() || door.window != made.window);
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = leave => {}
+                }
+            }
+        };
+        let cut = async {
+            seen(door.clone(), |door| door.shut.is_some()).await;
+            tokio::time::sleep(GOODBYE).await;
+        };
+        let service = Arc::new(service);
+        tokio::select! {
+            ended = serve(io, service, Arc::clone(&self.trust), &settings, shutdown) => ended,
+            () = cut => {
+                tracing::warn!(gateway = %self.gateway, "requests under way were cut: the frame is shut");
+                Ok(())
+            }
+            () = seen(door.clone(), move |door| door.wakes != made.wakes) => Err(gone("the machine has slept")),
+            () = self.dial.moved() => Err(gone("this machine has left the network that the link stood on")),
+        }
     }
 
     fn lost(&self, ended: &Result<(), LinkError>) -> LinkStatus {
-        let trouble = ended.as_ref().err().map(|error| with_causes(error));
-        LinkStatus { gateway: self.gateway.clone(), connected: false, trouble }
+        self.apart(ended.as_ref().err().map(|error| with_causes(error)))
     }
+
+    /// The link's state when there is none.
+    fn apart(&self, trouble: Option<String>) -> LinkStatus {
+        let before = self.status.borrow();
+        let since = if before.connected { SystemClock.now() } else { before.since };
+        LinkStatus { gateway: self.gateway.clone(), connected: false, since, trouble }
+    }
+}
+
+/// Resolves once the door is as `is` wants it; never, if there is no door any more.
+async fn seen(mut door: watch::Receiver<Door>, is: impl Fn(&Door) -> bool) {
+    if door.wait_for(|door| is(door)).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A link that is dead, though its socket does not know it yet.
+fn gone(why: &'static str) -> LinkError {
+    LinkError::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, why))
+}
+
+fn random_within(span: Duration) -> Duration {
+    Duration::from_millis(random_below(span.as_millis() as u64 + 1))
 }
 
 #[cfg(test)]

@@ -98,6 +98,9 @@ pub enum Error {
         /// What is wrong with it.
         source: protocol::identity::KeyError,
     },
+    /// The node's key is gone, and with it the name under which the network knows the node.
+    #[error("{} is missing: without it this is no node of any network, whatever else lies in the folder; {}", .0.display(), crate::identity::FIX)]
+    IdentityLost(PathBuf),
     /// No gateway of the invite could be asked.
     #[error("no gateway could be reached: {0}")]
     Unreachable(String),
@@ -110,6 +113,12 @@ pub enum Error {
     /// No node runs on this data folder.
     #[error("no node is running on {0}")]
     NotRunning(PathBuf),
+    /// `doctor` found so many things that keep the node from its work.
+    #[error("{0} of these findings must be seen to before the node can do its work")]
+    Unwell(usize),
+    /// The service manager's unit cannot be written, or would not work.
+    #[error("{0}")]
+    Service(String),
 }
 
 /// Which limit of the owner's frame is reached.

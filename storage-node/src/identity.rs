@@ -9,15 +9,22 @@ use crate::crashsafe;
 use crate::error::Error;
 
 /// The key's name in the data folder.
-const FILE: &str = "identity.key";
+pub(crate) const FILE: &str = "identity.key";
+
+/// What an owner can do who has no key any more.
+pub(crate) const FIX: &str = "put identity.key back from a copy; without one, move the folder away and join with a new invite and an empty \
+     folder: the network rebuilds what this node held";
 
 /// Reads the node's key.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Identity`] if it is no key.
+/// [`Error::IdentityLost`] if it is not there, [`Error::Io`] if it cannot be read, [`Error::Identity`] if it is no key.
 pub(crate) fn load(dir: &Path) -> Result<NodeIdentity, Error> {
     let path = dir.join(FILE);
-    let bytes = std::fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?;
+    let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::IdentityLost(path.clone()),
+        _ => Error::io(format!("read {}", path.display()))(error),
+    })?;
     NodeIdentity::from_pkcs8(&bytes).map_err(|source| Error::Identity { path, source })
 }
 
@@ -27,7 +34,7 @@ pub(crate) fn load(dir: &Path) -> Result<NodeIdentity, Error> {
 /// As [`load`], and [`Error::Io`] if a new one cannot be written.
 pub(crate) fn load_or_generate(dir: &Path) -> Result<NodeIdentity, Error> {
     match load(dir) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(Error::IdentityLost(_)) => {
             let identity = NodeIdentity::generate();
             crashsafe::make_private_dir(dir)
                 .map_err(Error::io(format!("make {}", dir.display())))?;
@@ -54,5 +61,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         std::fs::write(dir.path().join(FILE), b"garbage").unwrap();
         assert!(matches!(load_or_generate(dir.path()), Err(Error::Identity { .. })));
+        std::fs::remove_file(dir.path().join(FILE)).unwrap();
+        assert!(matches!(load(dir.path()), Err(Error::IdentityLost(_))));
     }
 }

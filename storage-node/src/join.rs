@@ -13,7 +13,8 @@ use protocol::tls::{NodeTls, Purpose};
 use protocol::version::Versions;
 use types::{ByteSize, NodeId, SystemClock};
 
-use crate::config::{NodeConfig, Settings};
+use crate::app::STORE;
+use crate::config::{NodeConfig, Overrides, Settings};
 use crate::error::Error;
 use crate::identity;
 
@@ -36,6 +37,12 @@ pub async fn join(
             dir.display()
         )));
     }
+    if dir.join(STORE).exists() && !dir.join(identity::FILE).exists() {
+        return Err(Error::Config(format!(
+            "{} holds the shards of another node, whose key is gone; join with an empty folder, shards do not count under another key",
+            dir.display()
+        )));
+    }
     let identity = identity::load_or_generate(dir)?;
     let trust = Arc::new(Trust::new(invite.root, 0, Arc::new(SystemClock)));
     let tls = NodeTls::new(&identity, trust)?;
@@ -48,7 +55,8 @@ pub async fn join(
     match ask_any(&tls, &invite.gateways, &request).await? {
         JoinAnswer::Welcome { cluster, gateways } => {
             let settings = Settings::new(name, invite.root, cluster, gateways, disk);
-            let config = NodeConfig { dir: dir.to_owned(), settings };
+            let (dir, overrides) = (dir.to_owned(), Overrides::default());
+            let config = NodeConfig { dir, settings, own_process: false, overrides };
             config.save()?;
             Ok((config, identity.id()))
         }

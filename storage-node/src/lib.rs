@@ -8,6 +8,7 @@
 //!
 //! [`Node::start`] runs a node in this process; the binary `drystone-node` is [`Cli`] around it.
 
+mod advice;
 mod app;
 mod cli;
 mod config;
@@ -18,15 +19,25 @@ mod frame;
 mod handle;
 mod identity;
 mod join;
+mod leave;
 mod local;
+mod page;
 mod serve;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
+pub use advice::{DiskSpace, Finding, Severity};
 pub use app::{Node, NodeHandle, NodeStatus};
 pub use cli::Cli;
 pub use config::{NodeConfig, Overrides, Settings};
 pub use dial::LinkStatus;
 pub use error::{Error, FullReason};
-pub use frame::Frame;
+pub use frame::report;
+pub use frame::{
+    Assignment, BitRate, FrameSettings, Hours, HoursError, Pause, Percent, QuantityError, Span,
+    Values,
+};
 pub use join::join;
+pub use leave::Departure;
 pub use local::ask as ask_status;

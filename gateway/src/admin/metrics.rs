@@ -65,6 +65,21 @@ fn describe() {
     );
     describe_gauge!("drystone_uptime_seconds", Unit::Seconds, "Since the gateway started.");
     describe_counter!("drystone_node_misbehaved_total", "Breaches of the protocol by node.");
+    describe_counter!("drystone_audits_total", "Audits by what came of them.");
+    describe_counter!("drystone_node_rank_changes_total", "Nodes that came to a rank.");
+    describe_gauge!("drystone_nodes_by_rank", "Nodes by rank, also those that are offline.");
+    describe_gauge!("drystone_repair_waiting", "Segments and groups in repair's queue.");
+    describe_gauge!(
+        "drystone_repair_stuck",
+        "Segments and groups that cannot be repaired before nodes return or join."
+    );
+    describe_gauge!("drystone_repair_slots_filling", "Slots that changed hands and are filled.");
+    describe_counter!("drystone_shards_repaired_total", "Shards that repair rebuilt.");
+    describe_counter!(
+        "drystone_repair_bytes_total",
+        Unit::Bytes,
+        "Bytes that repair read and wrote."
+    );
 }
 
 /// Sets what is only known when asked for.

@@ -14,6 +14,7 @@ pub mod backup;
 mod buckets;
 mod durability;
 mod error;
+mod fsck;
 mod health;
 mod keys;
 mod kms;
@@ -23,7 +24,7 @@ pub mod sigv4;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::metrics_exporter_prometheus::PrometheusHandle;
 use axum::Router;
@@ -43,7 +44,10 @@ use crate::configs::Configs;
 use crate::http::{Limits, serve as serve_http};
 use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
+use crate::nodes::vetting::VettingRules;
 use crate::quota::Quotas;
+use crate::upkeep::pace::Pacer;
+use crate::upkeep::queue::Progress;
 
 /// The SigV4 service that admin requests are signed for.
 pub const SERVICE: &str = "drystone";
@@ -69,6 +73,14 @@ pub struct AdminParts {
     pub keys: Arc<WrappingKeys>,
     /// Who is online.
     pub nodes: Arc<Nodes>,
+    /// What repair has done and has to do.
+    pub progress: Arc<Progress>,
+    /// Bounds what repair moves.
+    pub pacer: Arc<Pacer>,
+    /// When a newcomer gets a full share.
+    pub vetting: VettingRules,
+    /// A node that is offline this long is declared lost.
+    pub node_lost_after: Duration,
     /// Words invites.
     pub invites: Arc<dyn Invites>,
     /// The geometry that must be writable for the gateway to call itself ready.
@@ -109,10 +121,12 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/admin/v1/kms", get(kms::list).post(kms::create))
         .route("/admin/v1/kms/{name}/{change}", post(kms::change))
         .route("/admin/v1/nodes", get(nodes::list))
-        .route("/admin/v1/nodes/{id}/lost", post(nodes::lost))
+        .route("/admin/v1/nodes/{id}", get(nodes::show))
+        .route("/admin/v1/nodes/{id}/{change}", post(nodes::change))
         .route("/admin/v1/invites", post(nodes::invite).delete(nodes::revoke))
         .route("/admin/v1/durability", get(durability::show))
-        .route("/admin/v1/fsck", post(durability::fsck))
+        .route("/admin/v1/durability/object", get(durability::object))
+        .route("/admin/v1/fsck", post(fsck::run))
         .route("/admin/v1/backup", post(backup::handle))
         .route("/admin/v1/openapi.json", get(health::openapi))
         .fallback(health::unknown)

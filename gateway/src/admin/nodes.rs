@@ -1,6 +1,6 @@
-//! Nodes, and the invites that let them in.
+//! Nodes, how they have done, and the invites that let them in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +8,32 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
-use metadata::records::{Node, NodeState};
+use metadata::records::{
+    Fault, Finding, Node, NodeState, PlacementGroup, Rank, RankChange, Source, Standing,
+};
+use metadata::{CatalogError, Guest};
 use protocol::invite::{Invite, Token};
 use serde::{Deserialize, Serialize};
-use types::NodeId;
+use types::{AccountId, GroupId, NodeId};
 
 use super::AdminParts;
 use super::auth::Operator;
 use super::error::ApiError;
 use super::health::{rfc3339, unreadable};
-use crate::nodes::NodeStatus;
+use crate::nodes::availability::HOURS;
+use crate::nodes::score::{self, WORDS_MAX};
+use crate::nodes::vetting::{Newcomer, Wanting};
+use crate::nodes::{NodeStatus, rank_name};
 
 /// Hours an invite is good for, unless the operator says otherwise: a week.
 const INVITE_HOURS: u32 = 7 * 24;
 /// Hours an invite is good for at most: a year. A forgotten invite is an open door.
 const INVITE_HOURS_MAX: u32 = 366 * 24;
+
+/// Segments that are counted of what a leaving node still has to hand over, in each group.
+const REMAINING_MAX: usize = 10_000;
+/// Bytes of a region's name.
+const REGION_MAX: usize = 64;
 
 /// A node as it is shown.
 #[derive(Serialize)]
@@ -41,9 +52,102 @@ pub(super) struct ShownNode {
     groups: usize,
     latency_ms: Option<u64>,
     misbehaved: Option<u64>,
-    /// 1 is flawless; see [`score`].
+    /// 1 is flawless: the share of its audited shards that were there and right.
     score: f64,
     software: Option<String>,
+    owner: Option<AccountId>,
+    region: Option<String>,
+    subnet: Option<String>,
+    #[serde(flatten)]
+    standing: ShownStanding,
+    /// The chance that it is connected, over the week.
+    availability: f64,
+    /// What is left to do until it may go, if it is leaving.
+    leaving: Option<Leaving>,
+}
+
+/// What a node is trusted with, and why.
+#[derive(Serialize)]
+struct ShownStanding {
+    rank: &'static str,
+    /// Since when, if it ever changed.
+    rank_since: Option<String>,
+    /// Why, in words for its owner.
+    reason: String,
+    /// Whether the operator set it.
+    held: bool,
+    /// The share of its answers that came too late.
+    late: f64,
+    /// Audits passed since it joined.
+    audits: u64,
+    /// Rotten shards it reported itself, which is not held against it.
+    owned_up: u64,
+    /// Since when it has a full share of new data.
+    vetted: Option<String>,
+    /// What it still has to show for that.
+    wanting: Option<ShownWanting>,
+}
+
+#[derive(Serialize)]
+struct ShownWanting {
+    audits: u64,
+    hours: u64,
+    bytes: u64,
+}
+
+/// What a leaving node still holds.
+#[derive(Serialize)]
+struct Leaving {
+    since: String,
+    /// Slots for which no other node was found yet.
+    slots_waiting: usize,
+    /// Slots whose shards are being rebuilt on others.
+    slots_moving: usize,
+    /// Segments to rebuild in those, counted up to 10000 for each group.
+    segments_left: usize,
+    /// Whether nothing is left: the node may go.
+    done: bool,
+}
+
+/// A node with its evidence.
+#[derive(Serialize)]
+pub(super) struct ShownWhole {
+    #[serde(flatten)]
+    node: ShownNode,
+    /// What was found wrong with its work, the newest first.
+    findings: Vec<ShownFinding>,
+    /// How it came to its rank, the newest first.
+    changes: Vec<ShownChange>,
+    /// The chance that it is connected, by hour of the week, in UTC from Monday 00:00.
+    hours: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct ShownFinding {
+    at: String,
+    fault: &'static str,
+    /// In what it was found.
+    source: &'static str,
+    /// `group/stream/index/slot` of the shard.
+    shard: Option<String>,
+    words: String,
+}
+
+#[derive(Serialize)]
+struct ShownChange {
+    at: String,
+    rank: &'static str,
+    by: &'static str,
+    reason: String,
+}
+
+/// What comes with a change.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    /// For the node's owner to read.
+    #[serde(default)]
+    reason: String,
 }
 
 /// For how long to invite.
@@ -52,6 +156,10 @@ pub(super) struct ShownNode {
 pub(super) struct NewInvite {
     #[serde(default = "default_hours")]
     hours: u32,
+    /// Whose node it will be.
+    owner: Option<AccountId>,
+    /// Where it stands.
+    region: Option<String>,
 }
 
 fn default_hours() -> u32 {
@@ -77,31 +185,129 @@ pub(super) async fn list(
     _: Operator,
     State(admin): State<Arc<AdminParts>>,
 ) -> Result<Json<Vec<ShownNode>>, ApiError> {
-    let mut groups: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for (_, group) in admin.catalog.groups().await? {
-        let members: BTreeSet<NodeId> = group.slots.iter().filter_map(|slot| slot.node).collect();
-        for node in members {
-            *groups.entry(node).or_default() += 1;
-        }
+    let groups = admin.catalog.groups().await?;
+    let mut filled: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for node in groups.iter().flat_map(|(_, group)| &group.slots).filter_map(|slot| slot.node) {
+        *filled.entry(node).or_default() += 1;
     }
-    let nodes = admin.catalog.nodes().await?;
-    let shown = nodes.into_iter().map(|(id, node)| {
-        shown(id, &node, admin.nodes.status(id), groups.get(&id).copied().unwrap_or(0))
-    });
-    Ok(Json(shown.collect()))
+    let mut shown = Vec::new();
+    for (id, node) in admin.catalog.nodes().await? {
+        let filled = filled.get(&id).copied().unwrap_or(0);
+        let leaving = leaving(&admin, id, &node, &groups).await?;
+        shown.push(ShownNode::of(&admin, id, &node, filled, leaving));
+    }
+    Ok(Json(shown))
 }
 
-/// `POST /admin/v1/nodes/{id}/lost`
-pub(super) async fn lost(
+/// `GET /admin/v1/nodes/{id}`
+pub(super) async fn show(
     _: Operator,
     State(admin): State<Arc<AdminParts>>,
     Path(id): Path<String>,
-) -> Result<Json<ShownNode>, ApiError> {
-    let id: NodeId = id.parse().map_err(|error| ApiError::Invalid(format!("{error}")))?;
-    let node = admin.catalog.node_lost(id).await?;
-    let groups = admin.catalog.groups_of(id).await?.len();
-    tracing::warn!(node = %id, name = %node.name, groups, "declared lost by the operator");
-    Ok(Json(shown(id, &node, admin.nodes.status(id), groups)))
+) -> Result<Json<ShownWhole>, ApiError> {
+    let id = parsed(&id)?;
+    Ok(Json(ShownWhole::of(&admin, id).await?))
+}
+
+/// `POST /admin/v1/nodes/{id}/lost`, `…/suspend`, `…/disqualify`, `…/reinstate`, `…/vouch`, `…/leave`, `…/stay`
+pub(super) async fn change(
+    _: Operator,
+    State(admin): State<Arc<AdminParts>>,
+    Path((id, change)): Path<(String, String)>,
+    body: Result<Json<Why>, JsonRejection>,
+) -> Result<Json<ShownWhole>, ApiError> {
+    let Why { reason } = match body {
+        Ok(Json(why)) => why,
+        // No body at all is fine where no reason is needed.
+        Err(JsonRejection::MissingJsonContentType(_)) => Why::default(),
+        Err(rejection) => return Err(unreadable(rejection)),
+    };
+    let id = parsed(&id)?;
+    let node = admin.catalog.node(id).await?.ok_or(CatalogError::Missing("node"))?;
+    let now = admin.clock.now();
+    match &*change {
+        "lost" => drop(admin.catalog.node_lost(id).await?),
+        "leave" => leave(&admin, id, true).await?,
+        "stay" => leave(&admin, id, false).await?,
+        "suspend" => {
+            let reason = given(&reason)?;
+            judge(&admin, id, |row| score::hold(row, Rank::Suspended, reason, now)).await?;
+        }
+        "disqualify" => {
+            let reason = given(&reason)?;
+            judge(&admin, id, |row| score::hold(row, Rank::Disqualified, reason, now)).await?;
+        }
+        "reinstate" => {
+            let reason = given(&reason)?;
+            judge(&admin, id, |row| score::reinstate(row, reason, now)).await?;
+        }
+        "vouch" => judge(&admin, id, |row| row.vetted = Some(now)).await?,
+        _ => return Err(ApiError::NoSuchPath),
+    }
+    tracing::warn!(node = %id, name = %node.name, change, reason, "a node was changed by the operator");
+    Ok(Json(ShownWhole::of(&admin, id).await?))
+}
+
+fn parsed(id: &str) -> Result<NodeId, ApiError> {
+    id.parse().map_err(|error| ApiError::Invalid(format!("{error}")))
+}
+
+/// A reason that somebody can read: the node's owner will.
+fn given(reason: &str) -> Result<&str, ApiError> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > WORDS_MAX {
+        return Err(ApiError::Invalid(format!(
+            "give a reason of 1 to {WORDS_MAX} bytes: the node's owner will want to know"
+        )));
+    }
+    Ok(reason)
+}
+
+/// Changes a standing, and writes it down before the operator hears of it.
+async fn judge(
+    admin: &AdminParts,
+    id: NodeId,
+    change: impl FnOnce(&mut Standing),
+) -> Result<(), ApiError> {
+    let standing = admin.nodes.change_standing(id, change);
+    Ok(admin.catalog.put_standings(&[(id, standing)]).await?)
+}
+
+async fn leave(admin: &AdminParts, id: NodeId, leaves: bool) -> Result<(), ApiError> {
+    if leaves {
+        admin.catalog.node_leaves(id).await?;
+    } else {
+        admin.catalog.node_stays(id).await?;
+    }
+    if let Some(member) = admin.nodes.member(id) {
+        member.set_leaving(leaves);
+    }
+    Ok(())
+}
+
+/// What a node that is leaving still has to hand over.
+async fn leaving(
+    admin: &AdminParts,
+    id: NodeId,
+    node: &Node,
+    groups: &[(GroupId, PlacementGroup)],
+) -> Result<Option<Leaving>, ApiError> {
+    let NodeState::Leaving { since } = node.state else { return Ok(None) };
+    let (mut slots_waiting, mut slots_moving, mut segments_left) = (0, 0, 0);
+    for (group, row) in groups {
+        for slot in &row.slots {
+            slots_waiting += usize::from(slot.node == Some(id));
+            if slot.filling && slot.previous == Some(id) {
+                slots_moving += 1;
+                let from = slot.filled_to;
+                let left = admin.catalog.segments_of_group(*group, from, REMAINING_MAX).await?;
+                segments_left += left.len();
+            }
+        }
+    }
+    let done = slots_waiting + slots_moving == 0;
+    let since = rfc3339(since);
+    Ok(Some(Leaving { since, slots_waiting, slots_moving, segments_left, done }))
 }
 
 /// `POST /admin/v1/invites`
@@ -110,12 +316,25 @@ pub(super) async fn invite(
     State(admin): State<Arc<AdminParts>>,
     body: Result<Json<NewInvite>, JsonRejection>,
 ) -> Result<(StatusCode, Json<ShownInvite>), ApiError> {
-    let hours = match body {
-        Ok(Json(NewInvite { hours })) => hours,
+    let NewInvite { hours, owner, region } = match body {
+        Ok(Json(new)) => new,
         // No body at all is fine: an invite with every default.
-        Err(JsonRejection::MissingJsonContentType(_)) => INVITE_HOURS,
+        Err(JsonRejection::MissingJsonContentType(_)) => {
+            NewInvite { hours: INVITE_HOURS, owner: None, region: None }
+        }
         Err(rejection) => return Err(unreadable(rejection)),
     };
+    if let Some(owner) = &owner
+        && admin.catalog.account(owner).await?.is_none()
+    {
+        return Err(CatalogError::Missing("account").into());
+    }
+    let printable = |region: &String| {
+        (1..=REGION_MAX).contains(&region.len()) && !region.chars().any(char::is_control)
+    };
+    if !region.as_ref().is_none_or(printable) {
+        return Err(ApiError::Invalid(format!("a region's name has 1 to {REGION_MAX} bytes")));
+    }
     if !(1..=INVITE_HOURS_MAX).contains(&hours) {
         return Err(ApiError::Invalid(format!(
             "an invite is good for 1 to {INVITE_HOURS_MAX} hours"
@@ -123,7 +342,7 @@ pub(super) async fn invite(
     }
     let good_for = Duration::from_secs(u64::from(hours) * 3600);
     let token = Token::random();
-    admin.catalog.create_invite(token.digest(), good_for).await?;
+    admin.catalog.create_invite_for(token.digest(), good_for, Guest { owner, region }).await?;
     let expires = rfc3339(admin.clock.now().plus(good_for));
     Ok((StatusCode::CREATED, Json(ShownInvite { invite: admin.invites.make(token), expires })))
 }
@@ -140,32 +359,123 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn shown(id: NodeId, node: &Node, status: Option<NodeStatus>, groups: usize) -> ShownNode {
-    let (state, since) = match (node.state, &status) {
-        (NodeState::Lost { at }, _) => ("lost", at),
-        (NodeState::Active, Some(status)) => ("online", status.connected_since),
-        (NodeState::Active, None) => ("offline", node.last_seen),
-    };
-    ShownNode {
-        id: id.to_string(),
-        name: node.name.clone(),
-        state,
-        since: rfc3339(since),
-        joined: rfc3339(node.joined),
-        capacity: status.as_ref().map_or(node.capacity, |status| status.capacity),
-        used: status.as_ref().map(|status| status.used),
-        free: status.as_ref().map(|status| status.free),
-        trash: status.as_ref().map(|status| status.trash),
-        groups,
-        latency_ms: status.as_ref().map(|status| status.latency_ms),
-        misbehaved: status.as_ref().map(|status| status.misbehaved),
-        score: status.as_ref().map_or(0.0, score),
-        software: status.map(|status| status.software),
+impl ShownNode {
+    fn of(
+        admin: &AdminParts,
+        id: NodeId,
+        node: &Node,
+        groups: usize,
+        leaving: Option<Leaving>,
+    ) -> Self {
+        let status = admin.nodes.status(id);
+        let standing = admin.nodes.standing(id);
+        let (state, since) = match (node.state, &status) {
+            (NodeState::Lost { at }, _) => ("lost", at),
+            (_, Some(status)) => ("online", status.connected_since),
+            (_, None) => ("offline", node.last_seen),
+        };
+        let capacity = status.as_ref().map_or(node.capacity, |status| status.capacity);
+        Self {
+            id: id.to_string(),
+            name: node.name.clone(),
+            state,
+            since: rfc3339(since),
+            joined: rfc3339(node.joined),
+            capacity,
+            used: status.as_ref().map(|status| status.used),
+            free: status.as_ref().map(|status| status.free),
+            trash: status.as_ref().map(|status| status.trash),
+            groups,
+            latency_ms: status.as_ref().map(|status| status.latency_ms),
+            misbehaved: status.as_ref().map(|status| status.misbehaved),
+            score: 1.0 - part(score::lost_share(&standing)),
+            owner: node.owner.clone(),
+            region: node.region.clone(),
+            subnet: node.subnet.map(|subnet| subnet.to_string()),
+            availability: admin.nodes.chances(id).average(),
+            standing: ShownStanding::of(admin, node, &standing, status.as_ref()),
+            leaving,
+            software: status.map(|status| status.software),
+        }
     }
 }
 
-/// How well a connected node does, from 1 down to 0: each breach of the rules halves it. A node that is not connected has 0.
-fn score(status: &NodeStatus) -> f64 {
-    let breaches = i32::try_from(status.misbehaved).unwrap_or(i32::MAX);
-    0.5f64.powi(breaches)
+impl ShownStanding {
+    fn of(
+        admin: &AdminParts,
+        node: &Node,
+        standing: &Standing,
+        status: Option<&NodeStatus>,
+    ) -> Self {
+        let used = status.map_or(0, |status| status.used);
+        let newcomer = Newcomer { joined: node.joined, used, capacity: node.capacity };
+        let Wanting { audits, time, bytes } =
+            admin.vetting.wanting(standing, &newcomer, admin.clock.now());
+        let hours = time.as_secs().div_ceil(3600);
+        Self {
+            rank: rank_name(standing.rank),
+            rank_since: (!standing.changes.is_empty()).then(|| rfc3339(standing.since)),
+            reason: standing.reason.clone(),
+            held: standing.held,
+            late: part(score::late_share(standing)),
+            audits: standing.audits,
+            owned_up: standing.owned_up,
+            vetted: standing.vetted.map(rfc3339),
+            wanting: standing.vetted.is_none().then_some(ShownWanting { audits, hours, bytes }),
+        }
+    }
+}
+
+impl ShownWhole {
+    async fn of(admin: &AdminParts, id: NodeId) -> Result<Self, ApiError> {
+        let node = admin.catalog.node(id).await?.ok_or(CatalogError::Missing("node"))?;
+        let filled = admin.catalog.groups_of(id).await?.len();
+        let leaving = leaving(admin, id, &node, &admin.catalog.groups().await?).await?;
+        let (standing, chances) = (admin.nodes.standing(id), admin.nodes.chances(id));
+        Ok(Self {
+            node: ShownNode::of(admin, id, &node, filled, leaving),
+            findings: standing.findings.iter().rev().map(ShownFinding::of).collect(),
+            changes: standing.changes.iter().rev().map(ShownChange::of).collect(),
+            hours: (0..HOURS).map(|hour| chances.at(hour)).collect(),
+        })
+    }
+}
+
+impl ShownFinding {
+    fn of(finding: &Finding) -> Self {
+        Self {
+            at: rfc3339(finding.at),
+            fault: match finding.fault {
+                Fault::Missing => "missing",
+                Fault::Corrupt => "corrupt",
+                Fault::Breach => "breach",
+                Fault::Late => "late",
+                Fault::OwnedUp => "owned_up",
+            },
+            source: match finding.source {
+                Source::Audit => "audit",
+                Source::Read => "read",
+                Source::Write => "write",
+                Source::Node => "node",
+            },
+            shard: finding.shard.map(|shard| shard.to_string()),
+            words: finding.words.clone(),
+        }
+    }
+}
+
+impl ShownChange {
+    fn of(change: &RankChange) -> Self {
+        Self {
+            at: rfc3339(change.at),
+            rank: rank_name(change.rank),
+            by: if change.operator { "operator" } else { "audits" },
+            reason: change.reason.clone(),
+        }
+    }
+}
+
+/// A share in millionths as a number.
+fn part(millionths: u64) -> f64 {
+    millionths as f64 / 1_000_000.0
 }

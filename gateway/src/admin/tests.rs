@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use axum::body::{Body, to_bytes};
 use http::{Method, Request, StatusCode};
 use kv::memory::Memory;
@@ -57,7 +55,11 @@ impl Api {
             quotas: Arc::default(),
             catalog,
             keyring,
-            nodes: Arc::new(Nodes::default()),
+            nodes: Arc::new(Nodes::new(Arc::clone(&clock))),
+            progress: Arc::default(),
+            pacer: Arc::new(Pacer::new(0)),
+            vetting: VettingRules::default(),
+            node_lost_after: Duration::from_secs(7 * 24 * 3600),
             invites: Arc::new(Words),
             geometry: GeometryName::Local,
             clock,
@@ -123,7 +125,7 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
     let api = Api::new().await;
     let document: Value = serde_json::from_str(health::OPENAPI).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 19);
+    assert_eq!(paths.len(), 27);
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().expect("operations") {
             let path = path.replace("{id}", &NodeId([1; 32]).to_string());
@@ -304,4 +306,105 @@ async fn metrics_show_the_nodes() {
     let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
     let text = String::from_utf8(body.to_vec()).expect("text");
     assert!(text.contains("drystone_nodes_needed 5"), "{text}");
+}
+
+/// Lets a node in by an invite that the API made from `new`.
+async fn join(api: &Api, node: NodeId, new: Value) {
+    let (status, body) = api.call(Method::POST, "/admin/v1/invites", Some(new)).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let invite: Invite = body["invite"].as_str().expect("a word").parse().expect("an invite");
+    api.parts.catalog.admit_node(invite.token.digest(), node, "attic", 5).await.expect("admitted");
+}
+
+#[tokio::test]
+async fn a_node_is_suspended_for_a_reason_and_reinstated_for_another() {
+    let api = Api::new().await;
+    let node = NodeId([9; 32]);
+    join(&api, node, json!({})).await;
+    let path = |change: &str| format!("/admin/v1/nodes/{node}/{change}");
+    for change in ["suspend", "disqualify", "reinstate"] {
+        for reason in [json!({}), json!({"reason": " "}), json!({"reason": "x".repeat(201)})] {
+            let (status, _) = api.call(Method::POST, &path(change), Some(reason)).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{change}");
+        }
+    }
+    let why = json!({"reason": "a complaint"});
+    let (status, body) = api.call(Method::POST, &path("suspend"), Some(why)).await;
+    assert_eq!(
+        (status, &body["rank"], &body["held"], &body["reason"]),
+        (StatusCode::OK, &json!("suspended"), &json!(true), &json!("a complaint"))
+    );
+    let kept = api.parts.catalog.standings().await.expect("read");
+    assert_eq!((kept[0].0, kept[0].1.rank), (node, metadata::records::Rank::Suspended));
+    let why = json!({"reason": "settled"});
+    let (_, body) = api.call(Method::POST, &path("reinstate"), Some(why)).await;
+    assert_eq!((&body["rank"], &body["held"]), (&json!("good"), &json!(false)));
+    let changes = body["changes"].as_array().expect("a list");
+    let told: Vec<_> = changes.iter().map(|change| (&change["rank"], &change["by"])).collect();
+    assert_eq!(
+        told,
+        [(&json!("good"), &json!("operator")), (&json!("suspended"), &json!("operator"))]
+    );
+    assert_eq!(body["wanting"]["audits"], 459);
+    let (_, body) = api.call(Method::POST, &path("vouch"), None).await;
+    assert_eq!((body["vetted"].is_string(), &body["wanting"]), (true, &Value::Null));
+    let (status, body) = api.call(Method::POST, &path("praise"), None).await;
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &json!("NoSuchPath")));
+}
+
+#[tokio::test]
+async fn a_node_that_fills_no_slot_may_leave_at_once() {
+    let api = Api::new().await;
+    let (node, other) = (NodeId([9; 32]), NodeId([8; 32]));
+    join(&api, node, json!({})).await;
+    join(&api, other, json!({})).await;
+    let members = [Some(other), None, None, None, None, None];
+    api.parts.catalog.create_group(GeometryName::Local, 1, &members).await.expect("created");
+    let leave = |node: NodeId| format!("/admin/v1/nodes/{node}/leave");
+    let (_, body) = api.call(Method::POST, &leave(node), None).await;
+    assert_eq!((&body["leaving"]["done"], &body["state"]), (&json!(true), &json!("offline")));
+    let (_, body) = api.call(Method::POST, &leave(other), None).await;
+    assert_eq!(
+        (&body["leaving"]["done"], &body["leaving"]["slots_waiting"]),
+        (&json!(false), &json!(1))
+    );
+    let (_, body) = api.call(Method::POST, &format!("/admin/v1/nodes/{other}/stay"), None).await;
+    assert_eq!(body["leaving"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_invite_says_whose_the_node_will_be_and_where() {
+    let api = Api::new().await;
+    let node = NodeId([9; 32]);
+    join(&api, node, json!({"owner": "alice", "region": "eu-north"})).await;
+    let (status, body) = api.call(Method::GET, &format!("/admin/v1/nodes/{node}"), None).await;
+    assert_eq!(
+        (status, &body["owner"], &body["region"]),
+        (StatusCode::OK, &json!("alice"), &json!("eu-north"))
+    );
+    assert_eq!(body["hours"].as_array().map(Vec::len), Some(168));
+    for (new, refusal) in [
+        (json!({"owner": "nobody"}), StatusCode::NOT_FOUND),
+        (json!({"region": ""}), StatusCode::BAD_REQUEST),
+        (json!({"region": "x".repeat(65)}), StatusCode::BAD_REQUEST),
+    ] {
+        let (status, body) = api.call(Method::POST, "/admin/v1/invites", Some(new)).await;
+        assert_eq!(status, refusal, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_has_no_durability() {
+    let api = Api::new().await;
+    for (query, status) in [
+        ("bucket=none&key=k", StatusCode::NOT_FOUND),
+        ("bucket=A&key=k", StatusCode::BAD_REQUEST),
+        ("bucket=none&key=k&version=x", StatusCode::BAD_REQUEST),
+        ("bucket=none", StatusCode::BAD_REQUEST),
+    ] {
+        let path = format!("/admin/v1/durability/object?{query}");
+        assert_eq!(api.call(Method::GET, &path, None).await.0, status, "{query}");
+    }
+    let (status, body) = api.call(Method::GET, "/admin/v1/durability?groups=0", None).await;
+    assert_eq!((status, &body["worst"]), (StatusCode::OK, &json!([])));
 }

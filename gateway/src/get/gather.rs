@@ -14,7 +14,8 @@ use bytes::BytesMut;
 use codec::{ErasureCoder, SchemeId, SegmentLayout};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use metadata::Catalog;
+use metadata::records::Source;
+use metadata::{Catalog, CatalogError};
 use protocol::NodeError;
 use protocol::message::FetchRequest;
 use types::{NodeId, ShardId, Slot};
@@ -31,6 +32,8 @@ const HEDGES_MAX: i64 = 64_000;
 const HEDGE_COST: i64 = 1_000;
 /// A fetch is overdue after this many times the patience with its node.
 const OVERDUE: u32 = 3;
+/// A shard of a stream younger than this may still be on its way to its node.
+const FRESH: Duration = Duration::from_secs(60);
 /// What each fetch earns.
 const HEDGE_EARNED: i64 = 100;
 
@@ -410,7 +413,10 @@ async fn fetch(
     for node in holders {
         let Some(member) = sources.nodes.member(node) else { continue };
         match fetch_from(&member, segment, slot, &rows).await {
-            Ok(run) => return Some(run),
+            Ok(run) => {
+                sources.nodes.did_right(node, Source::Read, segment.shard(slot));
+                return Some(run);
+            }
             Err(error) => report(sources, segment, slot, &member, &error, filling),
         }
     }
@@ -426,7 +432,8 @@ fn span(layout: &SegmentLayout, rows: &Range<u32>) -> (u64, u64) {
     if offset == 0 && all - len <= protocol::limits::HASH_GROUP { (0, all) } else { (offset, len) }
 }
 
-async fn fetch_from(
+/// Fetches a run of one slot's shard from one node: what a customer's read asks, and an audit.
+pub(crate) async fn fetch_from(
     member: &Member,
     segment: &Segment,
     slot: Slot,
@@ -440,7 +447,7 @@ async fn fetch_from(
         _ => STEP,
     };
     let request = FetchRequest {
-        shard: ShardId { group: segment.group_id, segment: segment.id, slot },
+        shard: segment.shard(slot),
         epoch: segment.group.epoch,
         offset,
         len,
@@ -477,20 +484,46 @@ fn report(
     filling: bool,
 ) {
     tracing::debug!(segment = %segment.id, %slot, node = %member.id(), %error, "a shard could not be fetched");
+    let (node, shard) = (member.id(), segment.shard(slot));
     let lost = match error {
-        NodeError::Misbehaved(evidence) => {
-            sources.nodes.blame(evidence);
-            true
-        }
+        NodeError::Misbehaved(_) => true,
         NodeError::NotFound | NodeError::Failed { .. } => !filling,
         _ => false,
     };
-    if lost {
-        let (catalog, id) = (sources.catalog.clone(), segment.id);
-        tokio::spawn(async move {
-            if let Err(error) = catalog.mark_missed(id, &[slot]).await {
-                tracing::warn!(segment = %id, %slot, %error, "a lost shard could not be noted");
-            }
-        });
+    if !lost {
+        return sources.nodes.did_not(node, Source::Read, shard, error, false);
     }
+    let (sources, error) = (sources.clone(), error.clone());
+    tokio::spawn(async move {
+        let due = must_hold(&sources, shard, node).await.unwrap_or(false);
+        sources.nodes.did_not(node, Source::Read, shard, &error, due);
+        if let Err(error) = sources.catalog.mark_missed(shard.segment, &[slot]).await {
+            tracing::warn!(segment = %shard.segment, %slot, %error, "a lost shard could not be noted");
+        }
+    });
+}
+
+/// Whether a node must have a shard by now, as the catalog sees it this moment: it holds the slot, the segment is still there, the shard is not
+/// known to be missing, it is not still on its way, and the node had its chance to say what it lost while it was away. Only then is
+/// "not found" the node's fault.
+pub(crate) async fn must_hold(
+    sources: &Sources,
+    shard: ShardId,
+    node: NodeId,
+) -> Result<bool, CatalogError> {
+    let Sources { nodes, catalog } = sources;
+    let id = shard.segment;
+    let Some(row) = catalog.segment(id).await?.filter(|row| row.group == shard.group) else {
+        return Ok(false);
+    };
+    let Some(stream) = catalog.stream(id.stream).await? else { return Ok(false) };
+    let group = catalog.group(row.group).await?;
+    let slot = group.slots.get(usize::from(shard.slot.0));
+    let holds = slot.is_some_and(|slot| {
+        let filled = !slot.filling || slot.filled_to.is_some_and(|done| id <= done);
+        slot.node == Some(node) && filled
+    });
+    let settled = nodes.now().since(stream.created) >= FRESH;
+    let compared = nodes.member(node).is_some_and(|member| member.compared());
+    Ok(holds && settled && compared && !row.missed.contains(shard.slot))
 }

@@ -9,7 +9,7 @@ use metadata::records::{PlacementGroup, SegmentRow, StreamRow};
 use metadata::{Catalog, CatalogError, Extent, Located, LocatedBody};
 use seal::stream::StreamCipher;
 use seal::{CHUNK, Span};
-use types::{GroupId, SEGMENT_MAX, SegmentId, StreamId};
+use types::{GroupId, SEGMENT_MAX, SegmentId, ShardId, Slot, StreamId};
 
 use super::GetError;
 use crate::keys::WrappingKeys;
@@ -64,6 +64,11 @@ impl Segment {
         let rotation = Rotation::of(id, geometry.n);
         let ends_stream = id.index + 1 == stream.segments;
         Ok(Self { id, group_id: row.group, row, group, layout, rotation, ends_stream })
+    }
+
+    /// One slot's shard.
+    pub(crate) fn shard(&self, slot: Slot) -> ShardId {
+        ShardId { group: self.group_id, segment: self.id, slot }
     }
 
     /// Chunks in the segment.

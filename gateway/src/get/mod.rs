@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use metadata::{Catalog, CatalogError};
+use metadata::{Catalog, CatalogError, Located, LocatedBody};
 
 use crate::keys::{KeyError, WrappingKeys};
 use crate::nodes::Nodes;
+use crate::nodes::facts::{Facts, facts};
 
 /// A response's body.
 pub type Body = BoxStream<'static, Result<Bytes, GetError>>;
@@ -58,4 +59,18 @@ pub struct Reader {
     pub(crate) keys: Arc<WrappingKeys>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) budget: Arc<stream::ReadAhead>,
+}
+
+impl Reader {
+    /// Where an object's shards are, and how many there are left of them.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn facts(&self, located: &Located) -> Result<Facts, GetError> {
+        let extents = match located.body().await? {
+            LocatedBody::Inline(_) => Vec::new(),
+            LocatedBody::Extents(extents) => extents,
+        };
+        Ok(facts(&self.catalog, &self.nodes, &extents).await?)
+    }
 }

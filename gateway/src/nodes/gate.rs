@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use metadata::Catalog;
+use metadata::records::{NodeState, Subnet};
 use protocol::identity::ClusterId;
 use protocol::join::{self, JoinAnswer, JoinRequest};
 use protocol::limits::LinkSettings;
@@ -83,6 +84,7 @@ impl Gate {
             }
             Ok(arrival) => match arrival.purpose {
                 Purpose::Join => self.join(arrival, peer).await,
+                Purpose::Leave => self.leave(arrival, peer).await,
                 Purpose::Link => self.link(arrival, peer, permit).await,
             },
         }
@@ -153,13 +155,22 @@ impl Gate {
             };
         drop(permit);
         let facts = client.hello().facts.clone();
+        let subnet = Subnet::of(peer.ip());
         if let Err(error) = self.catalog.node_seen(node, facts.capacity).await {
             tracing::error!(%node, %error, "a node's arrival could not be noted");
         }
+        let leaving = match self.catalog.node_at(node, subnet).await {
+            Ok(known) => matches!(known.state, NodeState::Leaving { .. }),
+            Err(error) => {
+                tracing::error!(%node, %error, "from where a node came could not be noted");
+                false
+            }
+        };
         let closed = client.closed();
         let name = facts.name.as_str().to_owned();
         let member =
             self.nodes.attach(client, name, facts.capacity, facts.software, self.clock.now());
+        member.set_leaving(leaving);
         closed.await;
         self.nodes.detach(&member, self.clock.now());
     }

@@ -1,6 +1,6 @@
 //! One connected node: its line, and what was measured of it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ pub struct Member {
     closed_until: AtomicU64,
     /// Until when it counts as full.
     full_until: AtomicU64,
+    /// Whether its owner wants it to leave.
+    leaving: AtomicBool,
+    /// Whether its inventory was compared with the catalog since it connected.
+    compared: AtomicBool,
+    /// Whether it is suspended or worse.
+    distrusted: AtomicBool,
     status: Mutex<Option<StatusAnswer>>,
 }
 
@@ -79,6 +85,9 @@ impl Member {
             blamed: AtomicU64::new(0),
             closed_until: AtomicU64::new(0),
             full_until: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            compared: AtomicBool::new(false),
+            distrusted: AtomicBool::new(false),
             status: Mutex::new(None),
         }
     }
@@ -148,11 +157,43 @@ impl Member {
         self.full_until.fetch_max(until.0, Ordering::Relaxed);
     }
 
-    /// Whether it may be given new shards.
+    /// Whether it may be given new shards: it is not leaving, and has neither said that it is full nor asked for a pause.
     #[must_use]
     pub fn takes_shards(&self, now: Timestamp) -> bool {
-        let closed = &self.closed_until;
-        [closed, &self.full_until].iter().all(|until| until.load(Ordering::Relaxed) <= now.0)
+        let closed = [&self.closed_until, &self.full_until];
+        closed.iter().all(|until| until.load(Ordering::Relaxed) <= now.0) && !self.leaving()
+    }
+
+    /// Notes whether its owner wants it to leave.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Relaxed);
+    }
+
+    /// Whether its owner wants it to leave.
+    #[must_use]
+    pub fn leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has had its chance to say what it lost while it was away: until then, nothing that it lacks is held against it.
+    #[must_use]
+    pub fn compared(&self) -> bool {
+        self.compared.load(Ordering::Relaxed)
+    }
+
+    /// Its inventory was compared with the catalog.
+    pub fn set_compared(&self) {
+        self.compared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is neither suspended nor disqualified.
+    #[must_use]
+    pub fn trusted(&self) -> bool {
+        !self.distrusted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_trusted(&self, trusted: bool) {
+        self.distrusted.store(!trusted, Ordering::Relaxed);
     }
 
     pub(super) fn blamed(&self) {

@@ -18,7 +18,7 @@ use types::clock::SharedClock;
 use types::{MIB, NodeId, Root, SegmentId, ShardId, Slot, UNIT};
 
 use super::PutError;
-use super::place::Placed;
+use super::place::{Placed, usable};
 use crate::nodes::{Member, Nodes};
 
 /// How many rows a slot may be behind the w-th fastest before it is cut.
@@ -86,9 +86,12 @@ impl Scatter {
         label: impl Fn(Slot) -> Bytes,
     ) -> Self {
         let progress = Arc::new(Notify::new());
-        let now = clock.now();
+        let (now, geometry) = (clock.now(), placed.group.geometry.geometry());
         let slots = (0u8..).map(Slot).zip(&placed.group.slots).map(|(slot, row)| {
-            let member = nodes.member(row.node?).filter(|member| member.takes_shards(now))?;
+            let member = nodes.member(row.node?)?;
+            if !usable(&member, &geometry, now) {
+                return None;
+            }
             let request = StoreRequest {
                 shard: ShardId { group: placed.id, segment, slot },
                 epoch: placed.group.epoch,

@@ -40,6 +40,7 @@ macro_rules! delegate {
     (
         $($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+
         @answers
+    head_object: head_object(gate, configs, reader) HeadObjectInput => HeadObjectOutput;
         $($answer:ident : $($by:ident)::+ ($($using:ident),+) $question:ident => $told:ident;)+
         @configurations
         $($config:ident : $($function:ident)::+ ($($with:ident),+) $taken:ident => $given:ident;)+
@@ -99,7 +100,6 @@ delegate! {
     put_object: put_object(gate, catalog, configs, changes, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
     get_object: get_object(gate, configs, reader, settings) GetObjectInput => GetObjectOutput;
-    head_object: head_object(gate, configs) HeadObjectInput => HeadObjectOutput;
     get_object_attributes: get_object_attributes(gate) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;

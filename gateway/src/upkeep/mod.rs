@@ -5,8 +5,11 @@
 //! |---|---|
 //! | [`worker`] | runs the others, in rounds and when nodes come or go |
 //! | [`collect`] | frees what nobody refers to, and has nodes drop it |
-//! | [`repair`] | rebuilds missing shards, on their node or on a newcomer |
-//! | [`members`] | declares nodes lost and gives their slots to others |
+//! | [`audit`] | looks at one unit now and then, and keeps the book of how nodes do |
+//! | [`members`] | declares nodes lost, and gives slots of lost, disqualified and leaving ones to others |
+//! | [`queue`] | says what is to be repaired first, by risk |
+//! | [`repair`] | rebuilds missing shards in that order, on their node or on a newcomer |
+//! | [`pace`] | bounds the bytes that repair moves |
 //! | [`deliver`] | writes objects of upkeep's own into buckets |
 //! | [`inventory`] | writes the lists of buckets that their owners want |
 //! | [`logging`] | delivers the access logs of buckets |
@@ -16,6 +19,7 @@
 //! | [`usage`] | adds up the buckets that have a quota |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
+pub mod audit;
 pub mod collect;
 pub mod deliver;
 pub mod inventory;
@@ -23,6 +27,8 @@ pub mod lifecycle;
 pub mod logging;
 pub mod members;
 pub mod notify;
+pub mod pace;
+pub mod queue;
 pub mod reconcile;
 pub mod repair;
 pub mod replicate;
@@ -41,6 +47,7 @@ use types::clock::SharedClock;
 
 use crate::get::GetError;
 use crate::nodes::Nodes;
+use crate::nodes::vetting::VettingRules;
 use crate::put::place::Placer;
 use crate::session::Session;
 
@@ -70,6 +77,10 @@ pub struct UpkeepSettings {
     pub node_lost_after: Duration,
     /// Between two comparisons of a node's inventory with the catalog.
     pub reconcile_every: Duration,
+    /// Audits of each node in a day; 0: none.
+    pub audits_per_day: u32,
+    /// When a newcomer gets a full share.
+    pub vetting: VettingRules,
 }
 
 /// What upkeep works with.
@@ -89,6 +100,12 @@ pub struct Upkeep {
     pub revision: Arc<GrantedKey>,
     /// The time.
     pub clock: SharedClock,
+    /// What audits draw from.
+    pub census: audit::SharedCensus,
+    /// What repair has done and has to do.
+    pub progress: Arc<queue::Progress>,
+    /// Bounds what repair moves.
+    pub pacer: Arc<pace::Pacer>,
     /// How often.
     pub settings: UpkeepSettings,
     /// When this gateway started: the time before counts against no node.

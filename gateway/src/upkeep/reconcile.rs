@@ -61,6 +61,9 @@ impl Upkeep {
         if found.missing > 0 || !found.garbage.is_empty() {
             tracing::info!(%node, missing = found.missing, garbage = found.garbage.len(), "reconciled");
         }
+        if found.missing > 0 {
+            self.nodes.lacks(node, found.missing as u64);
+        }
         self.catalog.order_drops(node, &found.garbage).await?;
         Ok(())
     }

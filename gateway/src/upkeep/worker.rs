@@ -28,6 +28,9 @@ impl Upkeep {
             Self::rounds,
             Self::statuses,
             Self::reconciles,
+            Self::census,
+            Self::audits,
+            Self::keep_book,
         ];
         for run in loops {
             let (this, stop) = (self.clone(), stop.clone());
@@ -74,8 +77,7 @@ impl Upkeep {
         let steps = async {
             note("collect", self.collect().await);
             note("drops", self.send_drops().await);
-            note("members", self.replace_lost().await);
-            note("refill", self.refill().await);
+            note("members", self.hand_over().await);
             note("repair", self.repair().await);
         };
         tokio::select! {
@@ -126,6 +128,7 @@ impl Upkeep {
                         result = self.reconcile(&member) => note("reconcile", result),
                         () = stop.cancelled() => return,
                     }
+                    member.set_compared();
                     done.insert(member.id(), (member.since(), now));
                 }
                 tokio::select! {
@@ -142,6 +145,7 @@ async fn ask_status(upkeep: &Upkeep, member: &crate::nodes::Member) -> Result<()
     let heard = member.rot_heard();
     let status = member.client().status(&StatusRequest { rot_heard: heard }).await?;
     for shard in &status.rot {
+        upkeep.nodes.owned_up(member.id(), *shard);
         upkeep.catalog.mark_missed(shard.segment, &[shard.slot]).await?;
     }
     let capacity = status.capacity;
@@ -150,7 +154,7 @@ async fn ask_status(upkeep: &Upkeep, member: &crate::nodes::Member) -> Result<()
     Ok(())
 }
 
-fn note(step: &str, result: Result<(), UpkeepError>) {
+pub(super) fn note(step: &str, result: Result<(), UpkeepError>) {
     if let Err(error) = result {
         tracing::warn!(
             step,
@@ -161,7 +165,7 @@ fn note(step: &str, result: Result<(), UpkeepError>) {
 }
 
 /// Sleeps; `false` if stopped meanwhile.
-async fn sleep(time: Duration, stop: &CancellationToken) -> bool {
+pub(super) async fn sleep(time: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(time) => true,
         () = stop.cancelled() => false,

@@ -21,7 +21,10 @@ pub use config::ConfigKind;
 pub use group::{GroupState, PlacementGroup, SlotRow};
 pub use kms::KmsKey;
 pub use lock::{BucketLock, DefaultRetention, Lock, LockMode, Retention, RetentionPeriod};
-pub use node::{Invite, Node, NodeState};
+pub use node::{
+    Fault, Finding, HourRow, Invite, Node, NodeState, Rank, RankChange, Source, Standing, Subnet,
+    WeekHours,
+};
 pub use object::{
     Body, Checksum, ChecksumAlgorithm, ChecksumKind, ContentHeaders, Detail, Encryption, Entry,
     Etag, Extent, ReplicationStatus, Restore,

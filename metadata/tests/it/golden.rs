@@ -14,10 +14,11 @@ use metadata::garbage::Release;
 use metadata::records::{
     AccessKey, Account, Acl, AclGroup, Body, Bucket, BucketLock, BucketState, Checksum,
     ChecksumAlgorithm, ChecksumKind, ConfigKind, ContentHeaders, DefaultRetention, Detail,
-    Encryption, Entry, Etag, Extent, Grant, Grantee, GroupState, Invite, KmsKey, Lock, LockMode,
-    Node, NodeState, Ownership, Part, Permission, PlacementGroup, ReplicationStatus, Restore,
-    Retention, RetentionPeriod, SegmentRow, Session, SessionState, SlotRow, SlotSet, StreamRow,
-    StreamState, Upload, Versioning,
+    Encryption, Entry, Etag, Extent, Fault, Finding, Grant, Grantee, GroupState, HourRow, Invite,
+    KmsKey, Lock, LockMode, Node, NodeState, Ownership, Part, Permission, PlacementGroup, Rank,
+    RankChange, ReplicationStatus, Restore, Retention, RetentionPeriod, SegmentRow, Session,
+    SessionState, SlotRow, SlotSet, Source, Standing, StreamRow, StreamState, Subnet, Upload,
+    Versioning, WeekHours,
 };
 use metadata::rename::Renamed;
 use metadata::schema::WRAP_FAMILY;
@@ -186,21 +187,39 @@ const GOLDEN: &[Golden] = &[
     (MAIN, "degraded/1", "00000000000000070102030405060708000000000000002100000000", ""),
     (
         MAIN,
-        "node/1",
+        "node/2",
         "0101010101010101010101010101010101010101010101010101010101010101",
-        "05617474696380e497d01280d095ffbc3180d095ffbc3100",
+        "05617474696380e497d01280d095ffbc3180d095ffbc31000105616c696365010865752d6e6f7274680100cb0071",
     ),
     (
         MAIN,
-        "node/1",
+        "node/2",
         "0202020202020202020202020202020202020202020202020202020202020202",
-        "05617474696380e497d01280d095ffbc3180d095ffbc310180d095ffbc31",
+        "05617474696380e497d01280d095ffbc3180d095ffbc310180d095ffbc310000010120010db80007",
     ),
     (
         MAIN,
-        "invite/1",
+        "node/2",
+        "0303030303030303030303030303030303030303030303030303030303030303",
+        "05617474696380e497d01280d095ffbc3180d095ffbc310280d095ffbc31000000",
+    ),
+    (
+        MAIN,
+        "node-standing/1",
+        "0101010101010101010101010101010101010101010101010101010101010101",
+        "0280d095ffbc310377687901c0843d80897aac0204cb03060180d095ffbc310280d095ffbc3101000107888e98a8c0e08081012100030b77726f6e6720627974657380d095ffbc31040300000180d095ffbc31030103776879",
+    ),
+    (
+        MAIN,
+        "node-hours/1",
+        "0101010101010101010101010101010101010101010101010101010101010101",
+        "80d095ffbc3102901c880e0000",
+    ),
+    (
+        MAIN,
+        "invite/2",
         "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
-        "80d095ffbc3181d095ffbc3101010101010101010101010101010101010101010101010101010101010101010100",
+        "80d095ffbc3181d095ffbc31010101010101010101010101010101010101010101010101010101010101010101000105616c696365010865752d6e6f727468",
     ),
     (MAIN, "session/1", "0102030405060708", "016780d095ffbc310080d095ffbc3103"),
     (MAIN, "session/1", "0000000000000002", "016780d095ffbc310180d095ffbc3103"),
@@ -250,6 +269,24 @@ const PAST: &[Golden] = &[
         "upload/1",
         "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0640000a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3",
         "80d095ffbc3100000000000000000000000000010401",
+    ),
+    (
+        MAIN,
+        "node/1",
+        "0101010101010101010101010101010101010101010101010101010101010101",
+        "05617474696380e497d01280d095ffbc3180d095ffbc3100",
+    ),
+    (
+        MAIN,
+        "node/1",
+        "0202020202020202020202020202020202020202020202020202020202020202",
+        "05617474696380e497d01280d095ffbc3180d095ffbc310180d095ffbc31",
+    ),
+    (
+        MAIN,
+        "invite/1",
+        "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+        "80d095ffbc3181d095ffbc3101010101010101010101010101010101010101010101010101010101010101010100",
     ),
 ];
 
@@ -488,19 +525,76 @@ fn group() -> PlacementGroup {
     PlacementGroup { geometry: Local, scheme: 1, epoch: Epoch(2), state: GroupState::Sealed, slots }
 }
 
-fn nodes() -> [Node; 2] {
+fn nodes() -> [Node; 3] {
     let active = Node {
         name: "attic".to_owned(),
         capacity: 5_000_000_000,
         joined: T,
         last_seen: T,
         state: NodeState::Active,
+        owner: Some(alice()),
+        region: Some("eu-north".to_owned()),
+        subnet: Some(Subnet::V4([203, 0, 113])),
     };
-    [active.clone(), Node { state: NodeState::Lost { at: T }, ..active }]
+    let lost = Node {
+        state: NodeState::Lost { at: T },
+        owner: None,
+        region: None,
+        subnet: Some(Subnet::V6([0x20, 1, 0xd, 0xb8, 0, 7])),
+        ..active.clone()
+    };
+    let leaving = Node { state: NodeState::Leaving { since: T }, subnet: None, ..lost.clone() };
+    [active, lost, leaving]
+}
+
+fn standing() -> Standing {
+    let shard = ShardId { group: GROUP, segment: SEGMENT, slot: Slot(3) };
+    let corrupt = Finding {
+        at: T,
+        fault: Fault::Corrupt,
+        source: Source::Audit,
+        shard: Some(shard),
+        words: "wrong bytes".to_owned(),
+    };
+    let owned_up = Finding {
+        fault: Fault::OwnedUp,
+        source: Source::Node,
+        shard: None,
+        words: String::new(),
+        ..corrupt.clone()
+    };
+    let reason = "why".to_owned();
+    Standing {
+        rank: Rank::Suspended,
+        since: T,
+        reason: reason.clone(),
+        held: true,
+        proven: 1_000_000,
+        failed: 2_000_000,
+        answered: 300,
+        late: 4,
+        audits: 459,
+        owned_up: 6,
+        vetted: Some(T),
+        findings: vec![corrupt, owned_up],
+        changes: vec![RankChange { at: T, rank: Rank::Disqualified, operator: true, reason }],
+    }
+}
+
+fn week_hours() -> WeekHours {
+    let hours = vec![HourRow { watched: 3600, online: 1800 }, HourRow::default()];
+    WeekHours { until: T, hours }
 }
 
 fn invite() -> Invite {
-    Invite { created: T, expires: Timestamp(T.0 + 1), used_by: Some(node(1)), revoked: false }
+    Invite {
+        created: T,
+        expires: Timestamp(T.0 + 1),
+        used_by: Some(node(1)),
+        revoked: false,
+        owner: Some(alice()),
+        region: Some("eu-north".to_owned()),
+    }
 }
 
 fn sessions() -> [Session; 2] {
@@ -551,9 +645,12 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("group-of-node/1", &(node(2), GROUP), &Slot(1));
     rows.main("segment-of-group/1", &(GROUP, SEGMENT), &());
     rows.main("degraded/1", &(GROUP, SEGMENT), &());
-    rows.main("node/1", &node(1), &nodes()[0]);
-    rows.main("node/1", &node(2), &nodes()[1]);
-    rows.main("invite/1", &[0xdd_u8; 32], &invite());
+    rows.main("node/2", &node(1), &nodes()[0]);
+    rows.main("node/2", &node(2), &nodes()[1]);
+    rows.main("node/2", &node(3), &nodes()[2]);
+    rows.main("node-standing/1", &node(1), &standing());
+    rows.main("node-hours/1", &node(1), &week_hours());
+    rows.main("invite/2", &[0xdd_u8; 32], &invite());
     rows.main("session/1", &SESSION, &sessions()[0]);
     rows.main("session/1", &SessionId(2), &sessions()[1]);
     rows.main("release/1", &(MANIFESTS[3], 0_u8), &Release::Version { pages: 2 });
@@ -624,8 +721,10 @@ async fn golden_bytes_read_as_what_they_were() {
     assert_eq!(quota.as_deref(), Some(&b"{}"[..]));
     assert_eq!(catalog.group(GROUP).await.expect("there"), group());
     assert_eq!(catalog.groups_of(node(2)).await.expect("read"), [(GROUP, Slot(1))]);
-    let known: [(NodeId, Node); 2] = [(node(1), nodes()[0].clone()), (node(2), nodes()[1].clone())];
+    let known: Vec<(NodeId, Node)> = (1..).map(node).zip(nodes()).collect();
     assert_eq!(catalog.nodes().await.expect("read"), known);
+    assert_eq!(catalog.standings().await.expect("read"), [(node(1), standing())]);
+    assert_eq!(catalog.week_hours().await.expect("read"), [(node(1), week_hours())]);
     assert_eq!(catalog.session(SESSION).await.expect("read"), Some(sessions()[0].clone()));
     assert_eq!(catalog.session(SessionId(2)).await.expect("read"), Some(sessions()[1].clone()));
     assert_eq!(catalog.unfinished_streams(SESSION).await.expect("read"), [WRITING]);
@@ -670,7 +769,8 @@ async fn golden_objects_and_uploads_read_as_what_they_were() {
 }
 
 /// The tables whose rows the past had in another format.
-const MIGRATED: [&str; 5] = ["access-key", "bucket", "object", "detail", "upload"];
+const MIGRATED: [&str; 7] =
+    ["access-key", "bucket", "object", "detail", "upload", "node", "invite"];
 
 #[tokio::test]
 async fn rows_of_the_past_become_those_of_today() {
@@ -712,4 +812,10 @@ async fn rows_of_the_past_become_those_of_today() {
     assert_eq!(located.detail, was);
     let at = (BUCKET, upload_key, MANIFESTS[2]);
     assert_eq!(catalog.upload(&at).await.expect("there"), upload());
+    let placeless = |node: &Node| Node { owner: None, region: None, subnet: None, ..node.clone() };
+    let known: Vec<(NodeId, Node)> =
+        (1..).map(node).zip(nodes()[..2].iter().map(placeless)).collect();
+    assert_eq!(catalog.nodes().await.expect("read"), known);
+    let used = catalog.admit_node([0xdd; 32], node(9), "n", 1).await;
+    assert!(matches!(used, Err(metadata::CatalogError::Invite("used already"))), "{used:?}");
 }

@@ -199,3 +199,25 @@ async fn a_stream_lends_the_wrap_of_whoever_still_has_one() {
     world.delete(&key("19")).await.expect("deleted");
     assert!(world.catalog.wrap_of(stored.id).await.expect("read").is_none());
 }
+
+#[tokio::test]
+async fn a_sleeping_node_keeps_its_shards_and_a_lost_one_does_not() {
+    let world = World::memory().await;
+    let (catalog, id, slot) = (&world.catalog, world.group, Slot(1));
+    // Slot 1 is handed from node 2 to node 7, and the refill has come to segment 10.
+    catalog.replace_member(id, slot, node(7)).await.expect("replaced");
+    catalog.slot_filled(id, slot, Some(segment(&world, 10)), false).await.expect("noted");
+    let group = catalog.group(id).await.expect("there");
+    let missed = [Slot(3)].into_iter().collect();
+    let survive = |index, lost: &[u8]| {
+        let kept = |id: types::NodeId| !lost.contains(&id.0[0]);
+        group.shards_with(&missed, segment(&world, index), kept)
+    };
+    assert_eq!(survive(5, &[]), 5, "all but slot 3");
+    assert_eq!((survive(5, &[7]), survive(5, &[2])), (4, 5), "node 7 has it already");
+    assert_eq!((survive(15, &[7]), survive(15, &[2])), (5, 4), "node 2 has it still");
+    assert_eq!(survive(5, &[1, 3, 5, 6, 7]), 0);
+    // A segment that was written after the slot changed hands is with node 7, wherever the refill is.
+    let sought = |lost: u8| group.shards_sought(&missed, segment(&world, 15), |id| id.0[0] != lost);
+    assert_eq!((sought(2), sought(7), sought(1)), (5, 5, 4));
+}

@@ -8,6 +8,7 @@ mod golden;
 mod groups;
 mod listing;
 mod model;
+mod nodes;
 mod queue;
 mod races;
 mod reshape;

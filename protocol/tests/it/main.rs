@@ -5,5 +5,6 @@ extern crate drystone_protocol as protocol;
 mod conversation;
 mod hostile;
 mod joining;
+mod leaving;
 mod trust;
 mod world;

@@ -35,7 +35,11 @@ fn every_command_explains_itself() {
                 &["admin", "fsck"],
             ][..],
         ),
-        ("drystone-node", &[&["join"][..], &["run"], &["status"]][..]),
+        (
+            "drystone-node",
+            &[&["join"][..], &["run"], &["status"], &["doctor"], &["leave"], &["install-service"]]
+                [..],
+        ),
     ] {
         for command in commands {
             let (ok, text) = run(program, &[command, &["--help"][..]].concat());

@@ -1,8 +1,13 @@
 //! The command line of `drystone-node`.
 
+mod doctor;
+mod frame;
 mod join;
+mod leave;
 mod log;
+mod notify;
 mod run;
+mod service;
 mod status;
 
 use std::path::PathBuf;
@@ -35,6 +40,18 @@ enum Command {
     Run(Box<run::Run>),
     /// Show the frame and the live use of the node that is running.
     Status(status::Status),
+    /// Try everything that a node needs, and say what to fix; exit status 1 if something is bad.
+    Doctor(Box<doctor::Doctor>),
+    /// Leave the network in good order: what the node holds goes to others first.
+    Leave(leave::Leave),
+    /// Install a service of systemd that starts the node with the machine.
+    InstallService(service::InstallService),
+    /// Show or set the frame: what the node may take of disk, line, processors and memory, and when.
+    Frame(frame::Frame),
+    /// Take nothing from the machine and its line for a while.
+    Pause(frame::Pause),
+    /// End a pause.
+    Resume(frame::Resume),
 }
 
 /// The data folder of a node.
@@ -68,6 +85,29 @@ impl Command {
             Self::Join(join) => join.run().await,
             Self::Run(run) => run.run().await,
             Self::Status(status) => status.run(),
+            Self::Doctor(doctor) => doctor.run().await,
+            Self::Leave(leave) => leave.run().await,
+            Self::InstallService(service) => service.run(),
+            Self::Frame(frame) => frame.run(),
+            Self::Pause(pause) => pause.run(),
+            Self::Resume(resume) => resume.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_page_knows_every_command() {
+        let manual = include_str!("../../../packaging/drystone-node.1");
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name().replace('-', "\\-");
+            let known = [format!("\n.B {name}\n"), format!("\n.BI {name} ")];
+            assert!(known.iter().any(|line| manual.contains(line)), "{name} is not in the manual");
         }
     }
 }

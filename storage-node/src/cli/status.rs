@@ -1,8 +1,9 @@
 //! `drystone-node status --data DIR [--json]`
 
-use types::ByteSize;
+use std::time::Duration;
 
 use super::Data;
+use crate::advice::{Finding, lasting, size};
 use crate::app::NodeStatus;
 use crate::error::Error;
 use crate::local;
@@ -34,37 +35,47 @@ impl Status {
 /// The effective frame and the live use side by side.
 fn table(status: &NodeStatus) -> String {
     let NodeStatus { store, frame, .. } = status;
-    let min_free = frame.min_free.map_or("1GiB or 1 %".to_owned(), |size| size.to_string());
+    let running = lasting(Duration::from_secs(status.uptime_seconds));
     let mut rows = vec![
         ("node".to_owned(), status.name.clone(), status.id.to_string()),
-        ("running".to_owned(), status.software.clone(), format!("for {} s", status.uptime_seconds)),
-        ("disk".to_owned(), frame.disk.to_string(), format!("{} used", mega(store.allocated))),
-        ("disk kept free".to_owned(), min_free, format!("{} can still be taken", mega(store.room))),
+        ("running".to_owned(), status.software.clone(), format!("for {running}")),
+        (
+            "room".to_owned(),
+            size(store.room),
+            format!("can still be taken, {} is taken", size(store.allocated)),
+        ),
         (
             "shards".to_owned(),
             store.live_shards.to_string(),
-            format!("{} live, {} in the trash", mega(store.live_bytes), mega(store.trash_bytes)),
+            format!("{} live, {} in the trash", size(store.live_bytes), size(store.trash_bytes)),
         ),
         (
             "since the start".to_owned(),
-            format!("{} stored", mega(status.stored_bytes)),
+            format!("{} stored", size(status.stored_bytes)),
             format!(
                 "{} fetched, {} shards dropped",
-                mega(status.fetched_bytes),
+                size(status.fetched_bytes),
                 status.dropped_shards
             ),
         ),
     ];
-    if store.rotten > 0 {
-        rows.push(("damaged".to_owned(), store.rotten.to_string(), "await repair".to_owned()));
-    }
-    if let Some(why) = &store.broken {
-        rows.push(("out of order".to_owned(), "restart the node".to_owned(), why.clone()));
-    }
+    rows.extend(frame.limits.iter().filter_map(|limit| {
+        let effective = limit.unit.show(limit.effective?);
+        let live = format!("{} now; {}", limit.unit.show(limit.live), limit.why);
+        Some((limit.limit.to_string(), effective, live))
+    }));
     for link in &status.links {
         let state = if link.connected { "linked" } else { "not linked" };
         let trouble = link.trouble.clone().unwrap_or_default();
         rows.push((format!("gateway {}", link.gateway), state.to_owned(), trouble));
+    }
+    if let Some(page) = status.page {
+        rows.push(("page".to_owned(), format!("http://{page}/"), String::new()));
+    }
+    for Finding { severity, words, fix, .. } in &status.advice {
+        let fix = fix.as_ref().map_or_else(String::new, |fix| format!("→ {fix}"));
+        let said = format!("{words} {fix}");
+        rows.push(("to do".to_owned(), severity.to_string(), said.trim_end().to_owned()));
     }
     let widest = |column: fn(&(String, String, String)) -> &String| {
         rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0)
@@ -73,9 +84,4 @@ fn table(status: &NodeStatus) -> String {
     rows.iter()
         .map(|(a, b, c)| format!("{a:first$}  {b:second$}  {c}").trim_end().to_owned() + "\n")
         .collect()
-}
-
-/// A size for people: whole megabytes above one, else exact.
-fn mega(bytes: u64) -> String {
-    if bytes < 1_000_000 { ByteSize(bytes).to_string() } else { format!("{}MB", bytes / 1_000_000) }
 }

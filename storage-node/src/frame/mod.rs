@@ -1,15 +1,671 @@
-//! The owner's frame: what the node may take from the machine. Everything else asks here, so that there is one place to look.
+//! The owner's frame: what the node may take from the machine and its line. Everything else asks here, so that there is one place to look.
 //!
-//! Enforced now: the disk quota and the minimum free space, both by the store before a byte is accepted.
+//! One rule of precedence: *of all rules that speak about a limit now, the strictest holds* ([`decide`]). One place of enforcement:
+//!
+//! | limit | enforced by |
+//! |---|---|
+//! | rates, month | [`shaper`], on every socket, below TLS; [`Frame::admit`] says "busy" before a queue grows |
+//! | the month's day, hours, pause, battery | [`Frame::admit`], and the [`Door`] that the dialler looks at |
+//! | disk, free space | the store, whose limits are set from here ([`govern`]) |
+//! | memory | [`Frame::admit`], and windows made to fit |
+//! | processor share, processors | the shaper holds the links; affinity ([`govern`]) |
+//!
+//! Beside it the node judges itself by what its counters say ([`usage`]). [`report`] shows it all.
+//!
+//! Lock order: `state`, `admission`, `queues`, the shaper's. None is held across an await.
 
-use serde::{Deserialize, Serialize};
-use types::ByteSize;
+mod bucket;
+mod decide;
+mod govern;
+mod hours;
+mod idle;
+mod month;
+mod quantity;
+pub mod report;
+mod settings;
+mod shaped;
+mod shaper;
+mod usage;
+mod zone;
 
-/// The limits an owner sets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Frame {
-    /// Disk space lent: what all log files together may take.
-    pub disk: ByteSize,
-    /// What must stay free on the file system; `None`: 1 GiB or 1 % of it, whichever is less.
-    pub min_free: Option<ByteSize>,
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::limits::LinkSettings;
+use tokio::sync::watch;
+use types::clock::SharedClock;
+use types::{ByteSize, KIB, MIB, Timestamp};
+
+pub use self::hours::{Hours, HoursError};
+pub use self::quantity::{BitRate, Percent, QuantityError, Span};
+pub use self::settings::{Assignment, FrameSettings, Pause, Values};
+
+pub(crate) use self::govern::Governor;
+pub(crate) use self::shaped::ShapedDial;
+pub(crate) use self::shaper::Way;
+
+use self::decide::{Decision, Held, Seen, decide};
+use self::idle::{Probe, Watch};
+use self::month::{Calendar, Ledger};
+use self::report::{
+    FrameReport, HoursReport, Limit, LimitReport, MonthReport, PauseReport, Permission, Why,
+};
+use self::shaper::{Shape, Shaper, wire};
+use self::usage::{Sample, Usage};
+use self::zone::Zone;
+use crate::error::Error;
+
+/// The most seconds of accepted bytes that may wait for their turn in one direction; what would wait longer is answered "busy". Below the 15 s
+/// that a gateway waits for the beginning of an answer.
+const QUEUE_MAX_SECONDS: u64 = 10;
+/// The longest time for which the node asks to be left alone: the owner may change the frame meanwhile.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+/// The shortest.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+/// A pause, or a wait for midnight, that is shorter than this is spent connected and busy; a longer one is worth a goodbye.
+const GOODBYE_AFTER: Duration = Duration::from_secs(300);
+/// Of a day's bytes, the hundredths after which no new shards are taken: the rest is for those that only this node has.
+const STORES_UNTIL: u64 = 80;
+/// What an idle node takes of its memory limit; the rest is for shards on their way.
+const IDLE_MEMORY: u64 = 64 * MIB;
+/// Hundredths of the memory limit above which nothing new is taken.
+const MEMORY_TIGHT: u64 = 90;
+/// A window is at most a tenth of a second of its rate, and at least this, in bytes.
+const WINDOW_MIN: u64 = 64 * KIB;
+
+/// What the owner has settled, disk included.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Lent {
+    pub(crate) frame: FrameSettings,
+    pub(crate) disk: ByteSize,
+    pub(crate) min_free: Option<ByteSize>,
+    pub(crate) scrub_rate: ByteSize,
 }
+
+/// What the disk holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct DiskUse {
+    /// Bytes of the data folder.
+    pub(crate) used: u64,
+    /// Bytes free on its file system.
+    pub(crate) free: u64,
+    /// Bytes that stay free by default.
+    pub(crate) min_free: u64,
+}
+
+/// Whether links may stand, and how they are to be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Door {
+    /// Why not, and until when as far as that is known.
+    pub(crate) shut: Option<(Why, Option<Timestamp>)>,
+    /// Bytes of the windows that links are made with.
+    pub(crate) window: u32,
+    /// How often the machine has woken up: links from before are dead.
+    pub(crate) wakes: u64,
+}
+
+/// The live frame of a node. Loop: [`Governor`] calls [`Self::tick`] every second; handlers call [`Self::admit`] for each request; sockets ask
+/// the shaper for each read and write.
+pub(crate) struct Frame {
+    shaper: Arc<Shaper>,
+    clock: SharedClock,
+    began: Instant,
+    own_process: bool,
+    state: Mutex<State>,
+    admission: Mutex<Admission>,
+    door: watch::Sender<Door>,
+    /// Accepted requests: up, down.
+    queues: Mutex<[Queue; 2]>,
+    /// Bytes of memory set aside for accepted requests.
+    memory: AtomicU64,
+    turned_away: AtomicU64,
+}
+
+struct State {
+    lent: Lent,
+    zone: Zone,
+    watch: Watch,
+    ledger: Ledger,
+    calendar: Calendar,
+    decision: Decision,
+    usage: Usage,
+    disk: DiskUse,
+    resident: u64,
+    /// What the shaper had counted when the month was last added up.
+    counted: u64,
+    /// What was over a limit when the owner lowered it is no violation: bytes of the month, of today and of the disk.
+    excused: [u64; 3],
+    trouble: Option<String>,
+}
+
+/// What new requests are judged by, made anew with each tick.
+#[derive(Clone, Copy, Debug)]
+struct Admission {
+    /// Nothing is taken, and for how long.
+    busy: Option<Duration>,
+    up: Option<u64>,
+    down: Option<u64>,
+    /// Wire bytes left today, those of the day in all, and the shaper's count when that was so.
+    today: Option<(u64, u64, u64)>,
+    day_ends: Duration,
+    /// Memory for requests; `None`: no limit beside the handlers' own.
+    memory: Option<u64>,
+}
+
+/// The accepted requests of one direction. What of them waits for its turn is known from the sockets alone: HTTP/2 takes bytes long before they
+/// are sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Queue {
+    /// What the shaper will have counted once the last of them has moved.
+    end: u64,
+    tickets: u64,
+}
+
+/// A request that was accepted. Dropped: what it had set aside is free again.
+pub(crate) struct Ticket {
+    frame: Arc<Frame>,
+    way: Way,
+    left: u64,
+    memory: u64,
+}
+
+impl Frame {
+    /// Opens the month's count in `dir`.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::open`].
+    pub(crate) fn open(
+        dir: &Path,
+        lent: Lent,
+        own_process: bool,
+        clock: SharedClock,
+    ) -> Result<Arc<Self>, Error> {
+        let (now, zone) = (clock.now(), Zone::of_machine());
+        let calendar = Calendar::around(now, &zone, lent.frame.month_start());
+        let ledger = Ledger::open(dir, &calendar)?;
+        let watch = Watch::new(Probe::new(Path::new("/")));
+        let machine = watch.report(now, lent.frame.idle_after());
+        let seen = Seen { now, zone: &zone, machine, calendar, today_left: None, own_process };
+        let decision = decide(&lent.frame, &seen);
+        let admission = Admission {
+            busy: None,
+            up: None,
+            down: None,
+            today: None,
+            day_ends: Duration::ZERO,
+            memory: None,
+        };
+        let window = window(&lent.frame, &decision);
+        let state = State {
+            excused: [ledger.month.used, 0, u64::MAX],
+            lent,
+            zone,
+            watch,
+            ledger,
+            calendar,
+            decision,
+            usage: Usage::default(),
+            disk: DiskUse::default(),
+            resident: 0,
+            counted: 0,
+            trouble: None,
+        };
+        let frame = Self {
+            shaper: Arc::new(Shaper::new()),
+            clock,
+            began: Instant::now(),
+            own_process,
+            state: Mutex::new(state),
+            admission: Mutex::new(admission),
+            door: watch::Sender::new(Door { shut: None, window, wakes: 0 }),
+            queues: Mutex::default(),
+            memory: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+        };
+        frame.tick(true);
+        Ok(Arc::new(frame))
+    }
+
+    pub(crate) fn shaper(&self) -> &Arc<Shaper> {
+        &self.shaper
+    }
+
+    /// Tells of every change of the door.
+    pub(crate) fn door(&self) -> watch::Receiver<Door> {
+        self.door.subscribe()
+    }
+
+    /// How a link is to be made now: its windows follow the strictest rate.
+    pub(crate) fn link_settings(&self, base: &LinkSettings) -> LinkSettings {
+        let window = self.door.borrow().window;
+        LinkSettings {
+            stream_window: base.stream_window.min(window),
+            connection_window: base.connection_window.min(window),
+            ..base.clone()
+        }
+    }
+
+    /// Accepts a request that moves `len` bytes and holds `memory` bytes at a time, or says how long to leave the node alone.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        way: Way,
+        len: u64,
+        memory: u64,
+    ) -> Result<Ticket, Duration> {
+        let admission = *lock(&self.admission);
+        let mut queues = lock(&self.queues);
+        if let Err(wait) = self.judge(&admission, &queues, way, len, memory) {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+            return Err(wait.clamp(RETRY_MIN, RETRY_MAX));
+        }
+        let moved = self.shaper.moved_by(way);
+        let queue = way.of(&mut queues);
+        queue.end = queue.end.max(moved) + len;
+        queue.tickets += 1;
+        drop(queues);
+        self.memory.fetch_add(memory, Ordering::AcqRel);
+        Ok(Ticket { frame: Arc::clone(self), way, left: len, memory })
+    }
+
+    /// For how long no new shard would be taken; `None`: it would.
+    pub(crate) fn busy(&self) -> Option<Duration> {
+        let admission = *lock(&self.admission);
+        let judged = self.judge(&admission, &lock(&self.queues), Way::Down, 0, 0);
+        judged.err().map(|wait| wait.clamp(RETRY_MIN, RETRY_MAX))
+    }
+
+    fn judge(
+        &self,
+        rules: &Admission,
+        queues: &[Queue; 2],
+        way: Way,
+        len: u64,
+        memory: u64,
+    ) -> Result<(), Duration> {
+        if let Some(wait) = rules.busy {
+            return Err(wait);
+        }
+        if let Some(room) = rules.memory
+            && self.memory.load(Ordering::Acquire) + memory > room
+        {
+            return Err(RETRY_MIN);
+        }
+        let rate = if way == Way::Up { rules.up } else { rules.down };
+        let [up, down] = [Way::Up, Way::Down].map(|way| self.waiting(queues, way));
+        let pending = if way == Way::Up { up } else { down };
+        if let Some(rate) = rate
+            && pending > 0
+            && (pending + len) * 8 > rate * QUEUE_MAX_SECONDS
+        {
+            return Err(Duration::from_secs_f64((pending * 8) as f64 / rate.max(1) as f64));
+        }
+        if let Some((left, whole, counted)) = rules.today {
+            let promised = promise(up + down) + promise(len);
+            let gone = self.moved().saturating_sub(counted) + promised;
+            let kept = if way == Way::Down { whole / 100 * (100 - STORES_UNTIL) } else { 0 };
+            if left < gone.saturating_add(kept) {
+                return Err(rules.day_ends);
+            }
+        }
+        Ok(())
+    }
+
+    /// Other settings from now on, and no trouble any more.
+    pub(crate) fn change(&self, lent: Lent) {
+        let mut state = lock(&self.state);
+        self.add_up(&mut state);
+        state.trouble = None;
+        if state.lent != lent {
+            tracing::info!("the frame was changed");
+            state.excused = [state.ledger.month.used, state.ledger.month.today_used(), u64::MAX];
+            state.lent = lent;
+        }
+        drop(state);
+        self.tick(true);
+    }
+
+    /// `node.toml` cannot be used: the frame from before holds on.
+    pub(crate) fn trouble(&self, why: String) {
+        lock(&self.state).trouble = Some(why);
+    }
+
+    pub(crate) fn lent(&self) -> Lent {
+        lock(&self.state).lent.clone()
+    }
+
+    /// The machine has slept: every link is dead, whatever the sockets say.
+    pub(crate) fn woke(&self) {
+        self.door.send_modify(|door| door.wakes += 1);
+    }
+
+    /// Notes what the disk holds.
+    pub(crate) fn note_disk(&self, disk: DiskUse) {
+        let mut state = lock(&self.state);
+        let quota = state.lent.disk.0;
+        // Lowered below what is stored: nothing is given up, and it only shrinks.
+        let [_, _, excused] = &mut state.excused;
+        *excused = if *excused == u64::MAX { disk.used } else { disk.used.min(*excused) };
+        let over = disk.used > quota.max(*excused);
+        state.usage.note(Limit::Disk, over);
+        state.disk = disk;
+    }
+
+    /// Adds up what moved since the last time, writes it down, and says how much may move until the next.
+    pub(crate) fn count(&self) {
+        self.add_up(&mut lock(&self.state));
+    }
+
+    /// Looks at the clock, the counters and, if `look`, at the machine; then applies every rule.
+    pub(crate) fn tick(&self, look: bool) {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let State { lent, zone, watch, .. } = &mut *state;
+        if look {
+            watch.look(now, process_time(), lent.frame.other_load());
+        }
+        let calendar = Calendar::around(now, zone, lent.frame.month_start());
+        if state.ledger.month.day_began < calendar.day_began {
+            state.excused[1] = 0;
+            if state.ledger.month.began < calendar.month_began {
+                state.excused[0] = 0;
+            }
+        }
+        state.calendar = calendar;
+        self.add_up(&mut state);
+        state.resident = state.watch.resident();
+        let machine = state.watch.report(now, state.lent.frame.idle_after());
+        let today = state.lent.frame.month.map(|limit| {
+            let whole = state.ledger.month.today_limit(limit.0, &calendar);
+            (whole.saturating_sub(state.ledger.month.today_used()), whole)
+        });
+        // The last hundredth of a day is for keeping in touch.
+        let today_left = today.map(|(left, whole)| if left <= whole / 100 { 0 } else { left });
+        let own_process = self.own_process;
+        let seen = Seen { now, zone: &state.zone, machine, calendar, today_left, own_process };
+        state.decision = decide(&state.lent.frame, &seen);
+        self.judge_ourselves(&mut state);
+        self.apply(&state, now, today);
+    }
+
+    fn add_up(&self, state: &mut State) {
+        let moved = self.moved();
+        let State { ledger, calendar, lent, .. } = state;
+        ledger.add(moved.saturating_sub(state.counted));
+        state.counted = moved;
+        ledger.month.turn(calendar);
+        let kept = match lent.frame.month {
+            Some(limit) => ledger.allowance(limit.0).map(|more| {
+                self.shaper.allow_until(moved.saturating_add(more));
+            }),
+            // Nothing depends on it: a crash may lose the last bytes.
+            None if ledger.lag() > 16 * MIB => ledger.keep(),
+            None => Ok(()),
+        };
+        if let Err(error) = kept {
+            tracing::error!(%error, "the month's traffic cannot be written down");
+        }
+    }
+
+    /// The node's own measure of itself.
+    fn judge_ourselves(&self, state: &mut State) {
+        let Decision { up, down, memory, .. } = state.decision;
+        let (sent, received) = self.shaper.moved();
+        state.usage.take(Sample {
+            at: self.began.elapsed(),
+            sent,
+            received,
+            cpu: process_time(),
+            up: up.effective,
+            down: down.effective,
+            cpu_limit: cpu_limit(&state.decision),
+        });
+        let month = state.ledger.month;
+        let State { lent, calendar, usage, excused, resident, .. } = state;
+        let [excused_month, excused_today, _] = *excused;
+        if let Some(limit) = lent.frame.month {
+            usage.note(Limit::Month, month.used > limit.0.max(excused_month));
+            let today = month.today_limit(limit.0, calendar);
+            usage.note(Limit::Today, month.today_used() > today.max(excused_today));
+        }
+        let limit = memory.effective.filter(|_| self.own_process);
+        usage.note(Limit::Memory, limit.is_some_and(|limit| *resident > limit));
+    }
+
+    /// Tells sockets, handlers and the dialler what holds.
+    fn apply(&self, state: &State, now: Timestamp, today: Option<(u64, u64)>) {
+        let Decision { up, down, memory, network, .. } = state.decision;
+        self.shaper.set(Shape {
+            up: up.effective,
+            down: down.effective,
+            counted: state.lent.frame.month.is_some(),
+            held: cpu_limit(&state.decision).is_some(),
+        });
+        let memory_room = memory.effective.map(|limit| {
+            let tight = self.own_process && state.resident > limit / 100 * MEMORY_TIGHT;
+            if tight { 0 } else { limit.saturating_sub(IDLE_MEMORY) / 2 }
+        });
+        let busy =
+            (!network.allowed).then(|| network.until.map_or(RETRY_MAX, |until| until.since(now)));
+        *lock(&self.admission) = Admission {
+            busy,
+            up: up.effective,
+            down: down.effective,
+            today: today.map(|(left, whole)| (left, whole, state.counted)),
+            day_ends: state.calendar.day_ends.since(now),
+            memory: memory_room,
+        };
+        let window = window(&state.lent.frame, &state.decision);
+        self.door.send_if_modified(|door| {
+            let before = *door;
+            door.window = window;
+            door.shut = self.shut(&network, now, before.shut.is_some());
+            *door != before
+        });
+    }
+
+    /// Whether to say goodbye: not for a short time, unless that is what the owner forbade; and not before what was accepted has moved, if it
+    /// is the month's bytes that are at their end.
+    fn shut(
+        &self,
+        network: &Permission,
+        now: Timestamp,
+        already: bool,
+    ) -> Option<(Why, Option<Timestamp>)> {
+        let short = network.until.is_some_and(|until| until.since(now) <= GOODBYE_AFTER);
+        let linger = match network.why {
+            Why::Pause => short && !already,
+            Why::Month => !already && (short || self.accepted() > 0),
+            _ => false,
+        };
+        (!network.allowed && !linger).then_some((network.why, network.until))
+    }
+
+    /// Holds the links while the process has had its share of the processors; called many times a second.
+    fn hold(&self, held: bool) {
+        self.shaper.hold(held);
+    }
+
+    /// The share of the processors that the process may have, in microseconds per second.
+    fn cpu_limit(&self) -> Option<u64> {
+        cpu_limit(&lock(&self.state).decision)
+    }
+
+    /// The processors that the process may use at a time.
+    fn cores(&self) -> usize {
+        let cores = lock(&self.state).decision.cores.effective;
+        cores.and_then(|cores| usize::try_from(cores).ok()).unwrap_or(usize::MAX)
+    }
+
+    fn moved(&self) -> u64 {
+        let (sent, received) = self.shaper.moved();
+        sent + received
+    }
+
+    /// Bytes of accepted requests that have not passed the sockets.
+    fn waiting(&self, queues: &[Queue; 2], way: Way) -> u64 {
+        let [up, down] = queues;
+        let queue = if way == Way::Up { up } else { down };
+        // What a gateway gave up half-way is waited for by nobody, and would look as if it were: a lane at rest says so.
+        if queue.tickets == 0 && self.shaper.is_at_rest(way) {
+            return 0;
+        }
+        queue.end.saturating_sub(self.shaper.moved_by(way))
+    }
+
+    /// Requests that were accepted and are not done.
+    fn accepted(&self) -> u64 {
+        lock(&self.queues).iter().map(|queue| queue.tickets).sum()
+    }
+
+    /// Writes the month's exact count down.
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.state);
+        self.add_up(&mut state);
+        if let Err(error) = state.ledger.keep() {
+            tracing::error!(%error, "the month's traffic cannot be written down");
+        }
+    }
+
+    /// All of it, for people.
+    pub(crate) fn report(&self) -> FrameReport {
+        let now = self.clock.now();
+        let state = lock(&self.state);
+        let State { lent, zone, watch, ledger, calendar, decision, usage, .. } = &*state;
+        let hours = |hours: Hours| HoursReport {
+            open: hours.contains(&zone.local(now)),
+            changes: hours.next_change(now, zone),
+            hours: hours.to_string(),
+        };
+        let pause = lent.frame.pause.and_then(|pause| match pause {
+            Pause::On => Some(PauseReport { until: None }),
+            Pause::Until(until) => (now < until).then_some(PauseReport { until: Some(until) }),
+        });
+        let month_limit = lent.frame.month.map(|limit| limit.0);
+        let moved = self.moved().saturating_sub(state.counted);
+        FrameReport {
+            at: now,
+            limits: Limit::ALL.into_iter().map(|limit| self.limit(&state, limit)).collect(),
+            network: decision.network,
+            compute: decision.compute,
+            network_hours: hours(lent.frame.hours()),
+            compute_hours: hours(lent.frame.compute_hours()),
+            month: MonthReport {
+                limit: month_limit,
+                used: ledger.month.used + moved,
+                today_limit: month_limit.map(|limit| ledger.month.today_limit(limit, calendar)),
+                today_used: ledger.month.today_used() + moved,
+                began: calendar.month_began,
+                ends: calendar.month_ends,
+            },
+            pause,
+            machine: watch.report(now, lent.frame.idle_after()),
+            turned_away: self.turned_away.load(Ordering::Relaxed),
+            violations: usage.all_violations(),
+            trouble: state.trouble.clone(),
+        }
+    }
+
+    fn limit(&self, state: &State, limit: Limit) -> LimitReport {
+        let State { lent, ledger, calendar, decision, usage, disk, .. } = state;
+        let set = |value: Option<u64>| decide::strictest(value, &[]);
+        let (up, down) = usage.rates();
+        let month = lent.frame.month.map(|limit| limit.0);
+        let (held, live) = match limit {
+            Limit::Disk => (set(Some(lent.disk.0)), disk.used),
+            Limit::MinFree => {
+                let min_free = lent.min_free.map(|size| size.0);
+                let effective = min_free.unwrap_or(disk.min_free);
+                (Held { effective: Some(effective), ..set(min_free) }, disk.free)
+            }
+            Limit::Up => (decision.up, up),
+            Limit::Down => (decision.down, down),
+            Limit::Month => (set(month), ledger.month.used),
+            Limit::Today => {
+                let today = month.map(|limit| ledger.month.today_limit(limit, calendar));
+                let why = if today.is_some() { Why::Month } else { Why::Default };
+                (Held { configured: None, effective: today, why }, ledger.month.today_used())
+            }
+            Limit::Memory => (decision.memory, state.resident),
+            Limit::Cpu => {
+                let cores = decision.cores.effective.unwrap_or(1).max(1);
+                (decision.cpu, usage.cpu() / (10_000 * cores))
+            }
+            Limit::Cores => (decision.cores, usage.cpu().div_ceil(1_000_000)),
+            Limit::Scrub => {
+                let rate = Some(lent.scrub_rate.0).filter(|rate| *rate > 0);
+                let off = Held { configured: Some(0), effective: Some(0), why: Why::Off };
+                (rate.map_or(off, |rate| set(Some(rate))), 0)
+            }
+        };
+        LimitReport {
+            limit,
+            unit: limit.unit(),
+            configured: held.configured,
+            effective: held.effective,
+            why: held.why,
+            live,
+            violations: usage.violations(limit),
+        }
+    }
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Frame").field(&self.report()).finish()
+    }
+}
+
+impl Ticket {
+    /// So many bytes of the request are on their way.
+    pub(crate) fn progress(&mut self, bytes: u64) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut queues = lock(&self.frame.queues);
+        let queue = self.way.of(&mut queues);
+        queue.tickets -= 1;
+        // Given up half-way: the rest will never come.
+        queue.end = queue.end.saturating_sub(self.left);
+        drop(queues);
+        self.frame.memory.fetch_sub(self.memory, Ordering::AcqRel);
+    }
+}
+
+/// Wire bytes that a request of so many bytes of shard may take: proofs, HTTP/2 and TLS are a hundredth and a little.
+fn promise(len: u64) -> u64 {
+    wire(len + len / 64 + 2 * KIB)
+}
+
+/// Microseconds of processor time per second that the process may take; `None`: as it likes.
+fn cpu_limit(decision: &Decision) -> Option<u64> {
+    let share = decision.cpu.effective?;
+    Some(decision.cores.effective.unwrap_or(1) * share * 10_000)
+}
+
+/// Bytes of a link's windows: at most a tenth of a second of the strictest rate, and a sixteenth of the memory.
+fn window(settings: &FrameSettings, decision: &Decision) -> u32 {
+    let by_rate = settings.lowest(|values| values.down).map_or(u64::MAX, |rate| rate.0 / 80);
+    let by_memory = decision.memory.configured.map_or(u64::MAX, |memory| memory / 16);
+    let window = by_rate.min(by_memory).max(WINDOW_MIN);
+    u32::try_from(window).unwrap_or(protocol::limits::CONNECTION_WINDOW)
+}
+
+/// Processor time of this process so far.
+fn process_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// What each lock guards is whole at every step that could panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

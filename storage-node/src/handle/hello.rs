@@ -19,6 +19,7 @@ pub(crate) async fn run(node: &Node, request: HelloRequest) -> Result<NodeFacts,
         )));
     }
     let now = SystemClock.now();
+    node.clock_gap.note(now, request.time);
     let apart = now.since(request.time).max(request.time.since(now));
     if apart > CLOCKS_APART {
         tracing::warn!(

@@ -8,12 +8,14 @@ pub(crate) mod status;
 pub(crate) mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::message::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use types::{Epoch, GroupId, KIB};
 
 use crate::error::Error;
+use crate::frame::{Ticket, Way};
 use crate::serve::{Counters, Node};
 
 /// How long a gateway should wait when memory for shards is short: about what it takes to write what is under way.
@@ -39,10 +41,13 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
         | Error::Broken(_)
         | Error::Config(_)
         | Error::Identity { .. }
+        | Error::IdentityLost(_)
         | Error::Unreachable(_)
         | Error::Refused(_)
         | Error::Link(_)
-        | Error::NotRunning(_) => {
+        | Error::NotRunning(_)
+        | Error::Unwell(_)
+        | Error::Service(_) => {
             tracing::error!(%error, "a request failed");
             Refusal::failed(error)
         }
@@ -55,6 +60,18 @@ async fn check_epoch(node: &Node, group: GroupId, epoch: Epoch) -> Result<(), Re
         Some(newer) if newer > epoch => Err(Refusal::Stale { epoch: newer }),
         _ => Ok(()),
     }
+}
+
+/// Asks the owner's frame for a request that moves `len` bytes and holds `memory` bytes.
+fn accept(node: &Node, way: Way, len: u64, memory: u64) -> Result<Ticket, Refusal> {
+    node.frame.admit(way, len, memory).map_err(|wait| {
+        Counters::add(&node.counters.busy, 1);
+        Refusal::Busy { retry_after_ms: milliseconds(wait) }
+    })
+}
+
+fn milliseconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Sets memory aside for a shard on its way, or says that there is none now.

@@ -3,6 +3,7 @@
 use protocol::limits::ROT_MAX;
 use protocol::message::{StatusAnswer, StatusRequest};
 
+use crate::handle::milliseconds;
 use crate::serve::{Node, SOFTWARE};
 
 /// How long a node that takes no writes asks to be left alone: it must be restarted by its owner.
@@ -20,6 +21,6 @@ pub(crate) fn run(node: &Node, request: StatusRequest) -> StatusAnswer {
         software: SOFTWARE.to_owned(),
         rot,
         rot_seen,
-        busy_ms: store.broken.map(|_| BROKEN_MS),
+        busy_ms: store.broken.map(|_| BROKEN_MS).or(node.frame.busy().map(milliseconds)),
     }
 }

@@ -1,6 +1,7 @@
 //! What every part of the store uses, and the sums over all shards.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Inner {
     pub(crate) outboards: Outboards,
     pub(crate) buffers: Buffers,
     pub(crate) trash_grace: Duration,
+    /// Hundredths of its time that a scrub may keep the disk busy.
+    pub(crate) scrub_share: AtomicU8,
     pub(super) sums: Mutex<Sums>,
     /// Wakes upkeep before its time.
     pub(super) upkeep: Notify,
@@ -128,7 +131,7 @@ impl Inner {
 
     /// How the store is.
     pub(super) fn status(&self) -> StoreStatus {
-        let (quota, allocated) = (self.logs.limits().quota, self.logs.allocated());
+        let (quota, allocated) = (self.logs.quota(), self.logs.allocated());
         let room = self.logs.room().min(self.logs.disk_room().unwrap_or(0));
         let sums = self.sums();
         StoreStatus {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use types::{GIB, MIB};
 
 use crate::error::{Error, FullReason};
-use crate::store::disk::{Disk, DiskFile};
+use crate::store::disk::{Disk, DiskFile, Space};
 use crate::store::record::{ALIGN, FORMAT, LogHead, Place, StoreKey};
 
 /// The smallest log; with fewer bytes a shard of the default geometry would not fit.
@@ -99,6 +99,9 @@ pub(crate) struct Logs {
     disk: Arc<dyn Disk>,
     key: StoreKey,
     limits: Limits,
+    /// As in `limits` at first; the owner may change both while the store is open.
+    quota: AtomicU64,
+    min_free: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -156,7 +159,8 @@ impl Logs {
             };
             state.logs.insert(number, Arc::new(log));
         }
-        Ok(Self { disk, key, limits, state: Mutex::new(state) })
+        let (quota, min_free) = (limits.quota.into(), limits.min_free.into());
+        Ok(Self { disk, key, limits, quota, min_free, state: Mutex::new(state) })
     }
 
     pub(crate) fn key(&self) -> &StoreKey {
@@ -165,6 +169,17 @@ impl Logs {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Bytes that all logs together may take now. Below what they take, nothing new is taken until they have shrunk.
+    pub(crate) fn quota(&self) -> u64 {
+        self.quota.load(Ordering::Relaxed)
+    }
+
+    /// Other limits from now on; the size of a log stays what it was made for.
+    pub(crate) fn limit(&self, quota: u64, min_free: u64) {
+        self.quota.store(quota, Ordering::Relaxed);
+        self.min_free.store(min_free, Ordering::Relaxed);
     }
 
     /// Log `number`, if there is one.
@@ -282,14 +297,18 @@ impl Logs {
             .values()
             .next_back()
             .map_or(0, |log| log.allocated.load(Ordering::Acquire).saturating_sub(log.tail()));
-        (self.limits.quota.saturating_sub(self.limits.reserve)).saturating_sub(state.allocated)
-            + claimed
+        (self.quota().saturating_sub(self.limits.reserve)).saturating_sub(state.allocated) + claimed
+    }
+
+    /// Bytes of the file system, in all and free.
+    pub(crate) fn space(&self) -> std::io::Result<Space> {
+        self.disk.space()
     }
 
     /// Bytes free on the file system beyond the minimum.
     pub(crate) fn disk_room(&self) -> Result<u64, Error> {
         let space = self.disk.space().map_err(Error::io("measure the disk's free space"))?;
-        Ok(space.free.saturating_sub(self.limits.min_free))
+        Ok(space.free.saturating_sub(self.min_free.load(Ordering::Relaxed)))
     }
 
     fn claim(self: &Arc<Self>, state: &mut State, log: Arc<Log>, span: u64) -> Reservation {
@@ -306,7 +325,7 @@ impl Logs {
             return Ok(());
         }
         let kept_back = if purpose == Purpose::Put { self.limits.reserve } else { 0 };
-        let room = self.limits.quota.saturating_sub(kept_back).saturating_sub(state.allocated);
+        let room = self.quota().saturating_sub(kept_back).saturating_sub(state.allocated);
         let needed = len - have;
         if needed > room {
             return Err(Error::Full { needed, reason: FullReason::Quota });

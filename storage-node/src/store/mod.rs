@@ -40,21 +40,24 @@ mod tests;
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use protocol::message::{Dropped, GroupFingerprint, InventoryEntry, LogPosition};
 use protocol::receipt::{Receipt, ReceiptEntry};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{Epoch, GroupId, ShardId};
+use types::{Epoch, GIB, GroupId, ShardId};
 
 use crate::error::Error;
 use crate::store::commit::{Drops, Job, NoticeJob};
 use crate::store::index::inventory_entry;
 use crate::store::inner::Inner;
+use crate::store::open::default_min_free;
 
 pub use commit::Stored;
 pub use inner::StoreStatus;
+pub(crate) use open::is_log;
 pub use options::StoreOptions;
 pub use put::{NewShard, Put};
 pub use read::{Shard, Slices};
@@ -221,6 +224,23 @@ impl Store {
     #[must_use]
     pub fn status(&self) -> StoreStatus {
         self.0.inner.status()
+    }
+
+    /// Keeps to other limits from now on: bytes of all logs together, bytes that stay free (`None`: the default of [`StoreOptions::min_free`]),
+    /// and the hundredths of its time that a scrub may keep the disk busy. Of what is stored already nothing is given up.
+    pub(crate) fn limit(&self, quota: u64, min_free: Option<u64>, scrub_share: u8) {
+        let inner = &self.0.inner;
+        let min_free =
+            min_free.or_else(|| inner.logs.space().ok().map(|space| default_min_free(&space)));
+        // A disk that cannot be measured now fails the next put in words of its own.
+        inner.logs.limit(quota, min_free.unwrap_or(GIB));
+        inner.scrub_share.store(scrub_share.clamp(1, 100), Ordering::Relaxed);
+    }
+
+    /// Bytes free on the file system, and bytes that stay free by default.
+    pub(crate) fn disk_free(&self) -> Option<(u64, u64)> {
+        let space = self.0.inner.logs.space().ok()?;
+        Some((space.free, default_min_free(&space)))
     }
 
     /// Damaged shards found after the first `heard` ones, at most `limit`, and the number to ask with next time.

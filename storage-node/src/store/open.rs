@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex};
 
 use kv::Kv;
@@ -19,7 +20,7 @@ use types::entropy::random_bytes;
 use crate::error::Error;
 use crate::store::buffers::Buffers;
 use crate::store::commit::{Committer, QUEUE_JOBS};
-use crate::store::disk::{Disk, RealDisk};
+use crate::store::disk::{Disk, RealDisk, Space};
 use crate::store::index::{Effects, Index};
 use crate::store::inner::{Inner, Sums};
 use crate::store::log::{Limits, Logs, number_of};
@@ -114,6 +115,7 @@ impl Inner {
             outboards: Outboards::default(),
             buffers: Buffers::new(READ_BATCH as usize),
             trash_grace: options.trash_grace,
+            scrub_share: AtomicU8::new(100),
             sums: Mutex::new(sums),
             upkeep: Notify::new(),
         });
@@ -124,16 +126,23 @@ impl Inner {
     }
 }
 
+/// Whether a file is one of a store's logs, by its name.
+pub(crate) fn is_log(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| number_of(&name.to_string_lossy()).is_some())
+}
+
+/// What stays free unless the owner says otherwise.
+pub(super) fn default_min_free(space: &Space) -> u64 {
+    (space.total / 100).min(GIB)
+}
+
 /// Opens the logs with the store's key.
 async fn open_logs(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<Arc<Logs>, Error> {
     let (quota, min_free, log_size) = (options.quota, options.min_free, options.log_size);
     let open = move || {
         let min_free = match min_free {
             Some(bytes) => bytes,
-            None => {
-                let space = disk.space().map_err(Error::io("measure the disk"))?;
-                (space.total / 100).min(GIB)
-            }
+            None => default_min_free(&disk.space().map_err(Error::io("measure the disk"))?),
         };
         let key = store_key(disk.as_ref())?;
         Logs::open(disk, key, Limits::new(quota, min_free, log_size))

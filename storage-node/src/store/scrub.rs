@@ -1,7 +1,8 @@
 //! The scrubber reads everything, slowly, and finds rot before an audit does.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use codec::hash::Outboard;
 use types::ShardId;
@@ -38,6 +39,7 @@ impl Handle {
             after = Some(*last);
             for (shard, entry) in rows {
                 let Some(put) = entry.put.filter(|_| entry.dropped.is_none()) else { continue };
+                let began = Instant::now();
                 if !self.check(shard, put, entry.rot).await? {
                     seen.rotten += 1;
                 }
@@ -45,10 +47,16 @@ impl Handle {
                 seen.bytes += put.len;
                 if let Some(rate) = rate {
                     let pause = Duration::from_secs_f64(put.span() as f64 / rate.max(1) as f64);
-                    tokio::time::sleep(pause).await;
+                    tokio::time::sleep(pause.max(self.rest_after(began.elapsed()))).await;
                 }
             }
         }
+    }
+
+    /// How long to leave the disk alone after it was kept busy for so long: a slow disk is read less, not longer.
+    fn rest_after(&self, busy: Duration) -> Duration {
+        let share = u32::from(self.inner.scrub_share.load(Ordering::Relaxed)).clamp(1, 100);
+        busy.saturating_mul(100 - share) / share
     }
 
     /// Whether the shard's record is whole; notes it if that is news. A disk that failed for a while may leave sound shards under suspicion.

@@ -1,19 +1,27 @@
 //! HeadObject: GET without the bytes. The library overrides no headers here, so `response-*` is done below.
+//!
+//! Who sends `x-drystone-durability` (with any value) is told in a header of the same name how many shards of the object are where.
 
+use http::{HeaderName, HeaderValue};
 use s3s::dto::{self, HeadObjectInput, HeadObjectOutput};
-use s3s::{S3Request, S3Result};
+use s3s::{S3Request, S3Response, S3Result};
 
 use super::found::{self, Asked};
 use crate::configs::Configs;
+use crate::get::Reader;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
-use crate::s3::{customer, encryption, expiration};
+use crate::s3::{customer, encryption, error, expiration};
+
+/// Asks for, and tells, where the object's shards are.
+const DURABILITY: HeaderName = HeaderName::from_static("x-drystone-durability");
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     configs: &Configs,
+    reader: &Reader,
     request: S3Request<HeadObjectInput>,
-) -> S3Result<HeadObjectOutput> {
+) -> S3Result<S3Response<HeadObjectOutput>> {
     let input = &request.input;
     let (allowed, located): (Authorized<GetObject>, _) = gate
         .read(
@@ -25,6 +33,7 @@ pub(in crate::s3) async fn run(
         .await?;
     encryption::refuse_on_read(&request.headers)?;
     found::refuse_strangers_overrides(&allowed, &request.uri)?;
+    let durability = request.headers.contains_key(&DURABILITY);
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),
@@ -51,7 +60,7 @@ pub(in crate::s3) async fn run(
         output.expiration =
             expiration::of(configs, allowed.id(), &input.key, entry, detail).await?;
     }
-    Ok(HeadObjectOutput {
+    let output = HeadObjectOutput {
         cache_control: input.response_cache_control.or(output.cache_control),
         content_disposition: input.response_content_disposition.or(output.content_disposition),
         content_encoding: input.response_content_encoding.or(output.content_encoding),
@@ -59,7 +68,14 @@ pub(in crate::s3) async fn run(
         content_type: input.response_content_type.or(output.content_type),
         expires: input.response_expires.as_ref().and_then(http_date).or(output.expires),
         ..output
-    })
+    };
+    let mut response = S3Response::new(output);
+    if durability {
+        let facts = reader.facts(&found.located).await.map_err(error::get)?;
+        let value = HeaderValue::try_from(facts.to_string());
+        response.headers.extend(value.ok().map(|value| (DURABILITY, value)));
+    }
+    Ok(response)
 }
 
 fn http_date(time: &dto::Timestamp) -> Option<String> {

@@ -1,0 +1,144 @@
+//! Leaving a network in good order: the owner's wish is told to a gateway, and the running node goes on asking how far it has come.
+//!
+//! The file `leaving` in the data folder says that the owner wishes so. It only makes the node ask: what counts is what the gateway wrote down.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::LinkError;
+use protocol::dial::{Address, Dial, TcpDial};
+use protocol::identity::Trust;
+use protocol::leave::{self, LeaveAnswer, LeaveRequest, Wish};
+use protocol::tls::{NodeTls, Purpose};
+use protocol::version::Versions;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use types::{SystemClock, Timestamp};
+
+use crate::app::{View, read_floor};
+use crate::config::NodeConfig;
+use crate::crashsafe;
+use crate::error::Error;
+use crate::identity;
+use crate::join::with_causes;
+
+/// The file that says that the owner wishes to leave.
+const FILE: &str = "leaving";
+/// How often the running node looks for the file.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it asks a gateway how far it has come.
+const ASK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How far a node has come on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Departure {
+    /// Placement groups that still count on the node; 0: it may be switched off for good.
+    pub groups: u64,
+    /// Since when it is leaving, unless it has left.
+    pub since: Option<Timestamp>,
+}
+
+impl Departure {
+    /// What a gateway says; nothing, if the node does not leave.
+    fn of(answer: &LeaveAnswer) -> Option<Self> {
+        match *answer {
+            LeaveAnswer::Leaving { groups, since } => Some(Self { groups, since: Some(since) }),
+            LeaveAnswer::Left => Some(Self { groups: 0, since: None }),
+            LeaveAnswer::Member | LeaveAnswer::Refused { .. } => None,
+        }
+    }
+}
+
+/// Who speaks with gateways about leaving.
+#[derive(Clone)]
+pub(crate) struct Spokesman {
+    dir: PathBuf,
+    gateways: Vec<Address>,
+    tls: NodeTls,
+}
+
+impl Spokesman {
+    /// For the node in the data folder.
+    ///
+    /// # Errors
+    /// If its key cannot be read.
+    pub(crate) fn new(config: &NodeConfig) -> Result<Self, Error> {
+        let identity = identity::load(&config.dir)?;
+        let floor = read_floor(&config.dir)?;
+        let trust = Arc::new(Trust::new(config.settings.root, floor, Arc::new(SystemClock)));
+        let tls = NodeTls::new(&identity, trust)?;
+        Ok(Self { dir: config.dir.clone(), gateways: config.settings.gateways.clone(), tls })
+    }
+
+    /// Tells a gateway what the owner wishes; how far the node has come on its way out, nothing if it stays.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if no gateway answers, [`Error::Refused`], [`Error::Io`] if the wish cannot be written down.
+    pub(crate) async fn tell(&self, wish: Wish) -> Result<Option<Departure>, Error> {
+        let mut failures = Vec::new();
+        for gateway in &self.gateways {
+            match self.ask(gateway, wish).await {
+                Ok(LeaveAnswer::Refused { why }) => return Err(Error::Refused(why)),
+                Ok(answer) => {
+                    let departure = Departure::of(&answer);
+                    self.remember(departure.is_some())?;
+                    return Ok(departure);
+                }
+                Err(error) => failures.push(format!("{gateway}: {}", with_causes(&error))),
+            }
+        }
+        Err(Error::Unreachable(failures.join("; ")))
+    }
+
+    async fn ask(&self, gateway: &Address, wish: Wish) -> Result<LeaveAnswer, LinkError> {
+        let io = TcpDial.dial(gateway).await?;
+        let io = self.tls.connect(io, Purpose::Leave).await?;
+        leave::ask(io, &LeaveRequest { versions: Versions::ours(), wish }).await
+    }
+
+    fn remember(&self, leaving: bool) -> Result<(), Error> {
+        let path = self.dir.join(FILE);
+        match (leaving, wished(&self.dir)) {
+            (true, false) => crashsafe::replace(&path, b"")
+                .map_err(Error::io(format!("write {}", path.display()))),
+            (false, true) => {
+                std::fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what `view` shows of leaving up to date, until `stop`.
+    pub(crate) async fn watch(self, view: View, stop: CancellationToken) {
+        let mut asked: Option<tokio::time::Instant> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            if !wished(&self.dir) {
+                asked = None;
+                view.leaves(None);
+                continue;
+            }
+            if asked.is_some_and(|asked| asked.elapsed() < ASK_INTERVAL) {
+                continue;
+            }
+            asked = Some(tokio::time::Instant::now());
+            let told = tokio::select! {
+                () = stop.cancelled() => return,
+                told = self.tell(Wish::Ask) => told,
+            };
+            match told {
+                Ok(departure) => view.leaves(departure),
+                Err(error) => tracing::debug!(%error, "no gateway said how far leaving has come"),
+            }
+        }
+    }
+}
+
+/// Whether the owner of the node in `dir` wishes to leave.
+fn wished(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
