@@ -142,7 +142,11 @@ fn json(value: &impl serde::Serialize) -> Result<(), Error> {
 }
 
 fn show(report: &FrameReport, as_json: bool) -> Result<(), Error> {
-    if as_json { json(report) } else { Ok(print!("{}", table(report))) }
+    if as_json {
+        return json(report);
+    }
+    print!("{}", table(report));
+    Ok(())
 }
 
 /// Each limit as it holds beside its live use.

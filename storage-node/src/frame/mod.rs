@@ -72,6 +72,8 @@ const STORES_UNTIL: u64 = 80;
 const IDLE_MEMORY: u64 = 64 * MIB;
 /// Hundredths of the memory limit above which nothing new is taken.
 const MEMORY_TIGHT: u64 = 90;
+/// How often the month's count is written down while it has no limit.
+const KEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// A window is at most a tenth of a second of its rate, and at least this, in bytes.
 const WINDOW_MIN: u64 = 64 * KIB;
 
@@ -133,6 +135,8 @@ struct State {
     usage: Usage,
     disk: DiskUse,
     resident: u64,
+    /// When the count is written down next, if it has no limit; since the start.
+    keep_at: Duration,
     /// What the shaper had counted when the month was last added up.
     counted: u64,
     /// What was over a limit when the owner lowered it is no violation: bytes of the month, of today and of the disk.
@@ -209,6 +213,7 @@ impl Frame {
             usage: Usage::default(),
             disk: DiskUse::default(),
             resident: 0,
+            keep_at: KEEP_INTERVAL,
             counted: 0,
             trouble: None,
         };
@@ -391,7 +396,7 @@ impl Frame {
 
     fn add_up(&self, state: &mut State) {
         let moved = self.moved();
-        let State { ledger, calendar, lent, .. } = state;
+        let State { ledger, calendar, lent, keep_at, .. } = state;
         ledger.add(moved.saturating_sub(state.counted));
         state.counted = moved;
         ledger.month.turn(calendar);
@@ -399,8 +404,11 @@ impl Frame {
             Some(limit) => ledger.allowance(limit.0).map(|more| {
                 self.shaper.allow_until(moved.saturating_add(more));
             }),
-            // Nothing depends on it: a crash may lose the last bytes.
-            None if ledger.lag() > 16 * MIB => ledger.keep(),
+            // Nothing depends on it now: a crash may lose the last minute.
+            None if ledger.lag() > 0 && self.began.elapsed() >= *keep_at => {
+                *keep_at = self.began.elapsed() + KEEP_INTERVAL;
+                ledger.keep()
+            }
             None => Ok(()),
         };
         if let Err(error) = kept {

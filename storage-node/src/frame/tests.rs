@@ -158,7 +158,7 @@ fn a_days_bytes_are_kept_for_reads_at_its_end_and_come_back_at_midnight() {
     use_up(25);
     assert!(world.frame.admit(Way::Down, MB, 0).is_err(), "no new shards beyond 80 %");
     let read = world.frame.admit(Way::Up, MB, 0).expect("reads go on");
-    use_up(14);
+    use_up(15);
     assert_eq!(world.shut(), None, "what was accepted may still move");
     drop(read);
     world.later(1000);
