@@ -1,9 +1,10 @@
 //! The live frame, with a clock of its own.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use types::Clock;
 
+use super::report::{LimitReport, PauseReport};
 use super::*;
 
 /// 2026-11-28 12:00:00 UTC, a Saturday.
