@@ -162,6 +162,19 @@ fn joining_has_the_same_bytes_for_ever() {
 }
 
 #[test]
+fn leaving_has_the_same_bytes_for_ever() {
+    for (name, wish) in
+        [("leave", Wish::Leave), ("leave-stay", Wish::Stay), ("leave-ask", Wish::Ask)]
+    {
+        golden(name, &LeaveRequest { versions: Versions(vec![1]), wish });
+    }
+    golden("leave-member", &LeaveAnswer::Member);
+    golden("leave-leaving", &LeaveAnswer::Leaving { groups: 300, since: Timestamp(1_000) });
+    golden("leave-left", &LeaveAnswer::Left);
+    golden("leave-refused", &LeaveAnswer::Refused { why: "because".to_owned() });
+}
+
+#[test]
 fn what_a_receipt_signs_has_the_same_bytes_for_ever() {
     let (root, len, position) = (Root([0x40; 32]), 64, position());
     golden("receipt-stored", &ReceiptEntry::Stored { shard: shard(0), root, len, position });

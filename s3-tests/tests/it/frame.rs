@@ -328,6 +328,21 @@ async fn while_other_programs_are_busy_the_values_for_in_use_hold_and_no_computi
     assert!(table.contains("3.00Mbit/s") && table.contains("the machine is in use"), "{table}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linked_node_at_rest_takes_less_than_half_a_hundredth_of_a_processor() {
+    let mut lent = Lent::new(None, "1GB", &["month=300GB", "in_use.up=5Mbit", "hours=daily"]).await;
+    let client = lent.link().await;
+    sleep(Duration::from_secs(5)).await;
+    let (begun, before) = (Instant::now(), lent.node.cpu());
+    sleep(Duration::from_secs(scaled(20, 300))).await;
+    let share = (lent.node.cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!("at rest: {:.2} % of a processor, {} MiB", share * 100.0, lent.node.pss() / MIB);
+    assert!(share <= 0.005, "{share}");
+    assert!(lent.node.pss() <= 64 * MIB, "{} MiB", lent.node.pss() / MIB);
+    assert!(!client.is_closed());
+    lent.assert_no_violation();
+}
+
 #[test]
 fn a_limit_that_there_is_not_is_refused_with_the_list_of_those_that_there_are() {
     let dir = tempfile::tempdir().unwrap();

@@ -204,7 +204,7 @@ impl Shaper {
             Way::Down => (&self.received, &self.sent),
         };
         own.fetch_add(payload + overhead(payload), Ordering::Relaxed);
-        other.fetch_add(overhead(payload), Ordering::Relaxed);
+        other.fetch_add(acks(payload), Ordering::Relaxed);
     }
 
     /// Sets bytes aside for at most `want` bytes of payload, or says how long to wait before asking again.
@@ -295,26 +295,28 @@ impl Lanes {
 
     fn charge(&mut self, way: Way, bytes: u64, now: u64) {
         let headers = overhead(bytes);
+        let acks = acks(bytes);
         self.moving += wire(bytes);
         if let Some(lane) = self.lane(way) {
             lane.all.spend(bytes + headers, now);
         }
         if let Some(lane) = self.lane(way.other()) {
-            lane.all.spend(headers, now);
-            lane.acks.spend(headers, now);
+            lane.all.spend(acks, now);
+            lane.acks.spend(acks, now);
         }
     }
 
     fn refund(&mut self, way: Way, granted: u64, used: u64) {
         // Nothing moved, so nothing was acknowledged either.
-        let headers = overhead(granted) - if used == 0 { 0 } else { overhead(used) };
+        let of = |what: fn(u64) -> u64| what(granted) - if used == 0 { 0 } else { what(used) };
+        let (headers, acks) = (of(overhead), of(acks));
         let bytes = granted - used;
         if let Some(lane) = self.lane(way) {
             lane.all.refund(bytes + headers);
         }
         if let Some(lane) = self.lane(way.other()) {
-            lane.all.refund(headers);
-            lane.acks.refund(headers);
+            lane.all.refund(acks);
+            lane.acks.refund(acks);
         }
     }
 
@@ -339,15 +341,20 @@ fn refit(lane: Option<Lane>, rate: Option<u64>, now: u64) -> Option<Lane> {
     Some(lane)
 }
 
-/// Bytes of headers around so many bytes of payload, and of the acknowledgements that they cause.
-const fn overhead(payload: u64) -> u64 {
-    let spread = (payload * HEADERS).div_ceil(SEGMENT);
-    if spread < HEADERS { HEADERS } else { spread }
+/// Bytes of headers around so many bytes of payload.
+fn overhead(payload: u64) -> u64 {
+    (payload * HEADERS).div_ceil(SEGMENT).max(HEADERS)
 }
 
-/// Wire bytes of a request of so many bytes of payload, both directions together.
-pub(crate) const fn wire(payload: u64) -> u64 {
-    payload + 2 * overhead(payload)
+/// Bytes of the acknowledgements that so many bytes of payload cause: two for three segments. TCP sends one for two (RFC 9293, 3.8.6.3), and now
+/// and then one for each.
+fn acks(payload: u64) -> u64 {
+    (overhead(payload) * 2).div_ceil(3)
+}
+
+/// Wire bytes of so many bytes of payload, both directions together.
+pub(crate) fn wire(payload: u64) -> u64 {
+    payload + overhead(payload) + acks(payload)
 }
 
 /// The payload that so many wire bytes carry: at least one byte, as an overdraft is made good later.
@@ -382,7 +389,7 @@ mod tests {
                         Way::Down => (&mut second.1, &mut second.0),
                     };
                     *own += bytes + overhead(bytes);
-                    *other += overhead(bytes);
+                    *other += acks(bytes);
                 }
             }
             now += SECOND / 1000;
@@ -415,7 +422,7 @@ mod tests {
         for ms in 0..5000 {
             moved += lanes.grant(Way::Down, 4096, 0, ms * SECOND / 1000).unwrap_or(0);
         }
-        let acknowledged = overhead(moved) * 8 / 5;
+        let acknowledged = acks(moved) * 8 / 5;
         assert!(acknowledged < 500_000, "{acknowledged} bit/s of acknowledgements");
         assert!(moved > 4_000_000, "{moved}");
     }
@@ -447,7 +454,7 @@ mod tests {
         shaper.allow_until(5000);
         assert_eq!(shaper.grant(Way::Up, 1000), Ok(1000));
         shaper.settle(Way::Up, 1000, 400);
-        assert_eq!(shaper.moved(), (486, 86));
+        assert_eq!(shaper.moved(), (486, 58));
         assert!(shaper.grant(Way::Down, 5000).is_err());
     }
 }

@@ -1,9 +1,10 @@
 //! The live frame, with a clock of its own.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use types::Clock;
 
+use super::report::{LimitReport, PauseReport};
 use super::*;
 
 /// 2026-11-28 12:00:00 UTC, a Saturday.
@@ -158,7 +159,7 @@ fn a_days_bytes_are_kept_for_reads_at_its_end_and_come_back_at_midnight() {
     use_up(25);
     assert!(world.frame.admit(Way::Down, MB, 0).is_err(), "no new shards beyond 80 %");
     let read = world.frame.admit(Way::Up, MB, 0).expect("reads go on");
-    use_up(14);
+    use_up(15);
     assert_eq!(world.shut(), None, "what was accepted may still move");
     drop(read);
     world.later(1000);
