@@ -15,7 +15,6 @@ use crate::Billing;
 use crate::account::{Action, Limits, Profile, limits, profile};
 use crate::calendar::{Day, HOURS, Hour};
 use crate::error::BillingError;
-use crate::intake::Source;
 use crate::money::Money;
 use crate::quantity::{Item, Usage};
 use crate::schema::{CAPS, CEILINGS, CLOSING, OPEN_FROM, OPEN_USAGE, SPENDING, USAGE_LEVELS};
@@ -307,9 +306,7 @@ async fn stored_bytes<R: Reads + ?Sized>(
     // Events of a fast clock may lie a little ahead.
     for hour in (first.0..=first.0.saturating_add(u32::from(HOURS))).map(Hour) {
         let prefix = KeyPrefix::of(&hour).then(account);
-        let rows: Vec<(_, crate::quantity::OpenUsage)> =
-            OPEN_USAGE.scan(reads, &prefix, usize::MAX).await?;
-        let rows: Vec<((Hour, AccountId, BucketId, Source), _)> = rows;
+        let rows = OPEN_USAGE.scan(reads, &prefix, usize::MAX).await?;
         bytes += rows.iter().flat_map(|(_, row)| row.steps).map(|steps| steps.bytes).sum::<i128>();
     }
     Ok(u64::try_from(bytes.max(0)).unwrap_or(u64::MAX))

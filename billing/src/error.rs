@@ -1,7 +1,7 @@
 //! What can go wrong with money, by whose fault.
 
 use kv::KvError;
-use types::{AccountId, NodeId, Timestamp};
+use types::{AccountId, NodeId};
 
 use crate::account::{FreezeKind, Tier};
 use crate::calendar::{Day, Hour, Month};
@@ -93,14 +93,6 @@ pub enum BillingError {
         len: usize,
         /// The most there may be.
         max: usize,
-    },
-    /// The day's hours are not all closed.
-    #[error("{day} is not over: hours from {open} on are still open")]
-    DayOpen {
-        /// The day.
-        day: Day,
-        /// The first open hour.
-        open: Hour,
     },
     /// The month's days are not all settled.
     #[error("{month} is not over: days from {open} on are not settled")]
@@ -215,9 +207,6 @@ pub enum BillingError {
         /// What there is.
         choices: &'static str,
     },
-    /// Time ran backwards.
-    #[error("{0:?} is in the past of what was asked for before")]
-    Earlier(Timestamp),
     /// An amount cannot be counted.
     #[error(transparent)]
     Money(#[from] MoneyError),

@@ -4,6 +4,8 @@
 //! of `b` bytes at time `t` is worth `b · (T − t)` byte-milliseconds by time `T`; so two running sums say everything, Σ b
 //! and Σ b · t. Hence steps may come in any order, and add up across whoever counts them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use types::geometry::GEOMETRIES;
 use types::usage::RequestClass;
@@ -59,6 +61,16 @@ pub enum Pool {
 impl Pool {
     /// Every pool there is.
     pub const ALL: [Self; 3] = [Self::Storage, Self::Egress, Self::Compute];
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Storage => "storage",
+            Self::Egress => "egress",
+            Self::Compute => "compute",
+        })
+    }
 }
 
 impl Item {

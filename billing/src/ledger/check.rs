@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kv::{Reads, Span};
 use serde::Serialize;
 
-use super::entry::{Cause, Entry, LedgerAccount};
+use super::{Cause, Entry, LedgerAccount};
 use crate::error::BillingError;
 use crate::money::Money;
 use crate::schema::{BALANCES, ENTRIES, HEAD};

@@ -16,14 +16,18 @@
 //! - *An id is posted once*, however often it is sent.
 //! - *What was written stays*: each entry carries the hash of all before it.
 
+mod account;
+mod cause;
 mod check;
 mod entry;
 
 use kv::{KeyPrefix, Reads, Span, Tx, transact};
 use types::{Root, Timestamp};
 
+pub use account::{Due, LedgerAccount};
+pub use cause::Cause;
 pub use check::{Report, Totals};
-pub use entry::{Cause, Due, Entry, EntryId, Head, LedgerAccount, Movement, Posting, PostingSet};
+pub use entry::{Entry, EntryId, Head, Movement, Posting, PostingSet};
 
 use crate::Billing;
 use crate::calendar::Hour;

@@ -18,7 +18,7 @@ use crate::support::{CLASS, FIRST, Rng, World, at, bucket, id, money, node};
 const CUSTOMERS: u64 = 7;
 const NODES: u64 = 9;
 const SOURCES: u64 = 3;
-const EVENTS_OF_A_BATCH: u64 = 150;
+const EVENTS_OF_A_BATCH: u64 = 25;
 const HOURS: u32 = 24;
 
 /// Events of one life.

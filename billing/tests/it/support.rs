@@ -106,6 +106,7 @@ impl World {
                 iban: "DE89370400440532013000".to_owned(),
                 ..Seller::default()
             },
+            payout_minimum: money("0.05"),
             ..Rules::default()
         };
         let billing = Billing::new(Arc::clone(&engine) as Arc<dyn Kv>, rules);

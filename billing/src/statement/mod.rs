@@ -11,13 +11,17 @@
 //! that they are what was published; and against the node's own counters, that they are what it did. [`check`] does both and needs
 //! nothing but the statement, the counters and the published roots.
 
+mod check;
+mod print;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use kv::{KeyPrefix, Snap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use types::merkle::{self, InclusionProof, MerkleRoot};
+use types::merkle::{self, MerkleRoot};
 use types::{AccountId, NodeId, Root};
+
+pub use check::{Finding, check};
 
 use crate::calendar::{Day, Hour, Month};
 use crate::error::BillingError;
@@ -25,10 +29,9 @@ use crate::ledger::{LedgerAccount, Movement, balance, movements};
 use crate::money::Money;
 use crate::pages::Pages;
 use crate::quantity::Work;
-use crate::render::{Page, csv_line};
 use crate::schema::{ANSWERS, DAYS, LEAVES, NODE_DAYS, NODES, WORK_HOURS};
 use crate::settle::Earnings;
-use crate::tally::{Answer, differences};
+use crate::tally::Answer;
 use crate::{Billing, Seller};
 
 /// Bytes of an hour leaf.
@@ -135,109 +138,6 @@ pub struct StatementHour {
     pub work: Work,
     /// What the node said to it.
     pub answer: Option<Answer>,
-}
-
-/// Something on a statement that is not as it should be.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Finding {
-    /// Where: a day, or an hour of it.
-    pub at: String,
-    /// What, in words.
-    pub words: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.words)
-    }
-}
-
-/// Checks a statement: that its hours are under the published roots, that its sums are right, and that the hours are what the node
-/// counted itself. Returns what is wrong; nothing if all is right. `own` holds the node's counters of every hour of the month
-/// that it still knows; hours it does not know are not compared.
-#[must_use]
-pub fn check(
-    statement: &NodeStatement,
-    own: &BTreeMap<Hour, Work>,
-    published: &BTreeMap<Day, MerkleRoot>,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut find = |at: String, words: String| findings.push(Finding { at, words });
-    let node = NodeId(statement.node.0);
-    for day in &statement.days {
-        for words in check_day(&node, day, published.get(&day.day)) {
-            find(day.day.to_string(), words);
-        }
-        for StatementHour { hour, work, .. } in &day.hours {
-            let Some(counted) = own.get(hour) else { continue };
-            for words in differences(work, counted) {
-                find(hour.to_string(), words);
-            }
-        }
-    }
-    let stated = |hour: &Hour| {
-        statement.days.iter().any(|day| day.hours.iter().any(|row| row.hour == *hour))
-    };
-    for (hour, work) in own {
-        let settled = published.contains_key(&hour.day()) && hour.day().month() == statement.month;
-        if settled && !work.is_zero() && !stated(hour) {
-            for words in differences(&Work::default(), work) {
-                find(hour.to_string(), words);
-            }
-        }
-    }
-    for words in check_sums(statement) {
-        find(statement.month.to_string(), words);
-    }
-    findings
-}
-
-/// What is wrong with a day by itself.
-fn check_day(node: &NodeId, day: &StatementDay, published: Option<&MerkleRoot>) -> Vec<String> {
-    let mut words = Vec::new();
-    match published {
-        None => words.push("no root was published for this day".to_owned()),
-        Some(root) if *root != day.root.0 => {
-            words.push("the root on the statement is not the one that was published".to_owned());
-        }
-        Some(_) => {}
-    }
-    if day.hours.iter().any(|row| row.hour.day() != day.day) {
-        words.push("it holds an hour of another day".to_owned());
-    }
-    let leaves: Vec<_> = day.hours.iter().map(|row| hour_leaf(node, row.hour, &row.work)).collect();
-    let proof = InclusionProof {
-        index: day.index,
-        count: day.nodes,
-        siblings: day.proof.iter().map(|hash| hash.0).collect(),
-    };
-    if !merkle::verify(&day.root.0, &day_leaf(node, &merkle::root(&leaves)), &proof) {
-        words.push("the hours on the statement are not under the day's root".to_owned());
-    }
-    let sum = day.hours.iter().try_fold(Work::default(), |sum, row| sum.plus(&row.work));
-    if sum != Some(day.work) {
-        words.push("the day's work is not the sum of its hours".to_owned());
-    }
-    words
-}
-
-/// What is wrong with the sums of all days.
-fn check_sums(statement: &NodeStatement) -> Vec<String> {
-    let mut words = Vec::new();
-    let work = statement.days.iter().try_fold(Work::default(), |sum, day| sum.plus(&day.work));
-    if work != Some(statement.work) {
-        words.push("the month's work is not the sum of its days".to_owned());
-    }
-    let earned = statement.days.iter().map(|day| day.earnings.total());
-    let earned = earned.collect::<Result<Vec<_>, _>>().and_then(Money::total);
-    if earned != Ok(statement.total) || statement.earnings.total() != Ok(statement.total) {
-        words.push("the month's earnings are not the sum of its days".to_owned());
-    }
-    let held = Money::total(statement.days.iter().map(|day| day.held_back));
-    if held != Ok(statement.held_back) {
-        words.push("what is held back is not the sum of its days".to_owned());
-    }
-    words
 }
 
 impl Billing {
@@ -355,164 +255,6 @@ impl NodeStatement {
         self.days.push(day);
         Ok(())
     }
-
-    /// The statement as JSON, with everything that [`check`] needs.
-    ///
-    /// # Errors
-    /// [`BillingError::Document`]
-    pub fn to_json(&self) -> Result<String, BillingError> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
-
-    /// Its hours as CSV, one line each; a day's earnings stand on the day's last hour.
-    #[must_use]
-    pub fn to_csv(&self) -> String {
-        let mut out = String::new();
-        let head = [
-            "hour",
-            "held_byte_ms",
-            "unproven_byte_ms",
-            "served_bytes",
-            "repair_bytes",
-            "audit_bytes",
-            "fuel",
-            "answer",
-            "storage",
-            "repair",
-            "audit",
-            "egress",
-            "compute",
-            "held_back",
-            "currency",
-        ];
-        csv_line(&mut out, head);
-        for day in &self.days {
-            for (index, row) in day.hours.iter().enumerate() {
-                let last = index + 1 == day.hours.len();
-                let money = |amount: Money| if last { amount.to_string() } else { String::new() };
-                let Earnings { storage, repair, audit, egress, compute } = day.earnings;
-                csv_line(
-                    &mut out,
-                    [
-                        row.hour.to_string(),
-                        row.work.held.to_string(),
-                        row.work.unproven.to_string(),
-                        row.work.served.to_string(),
-                        row.work.repair.to_string(),
-                        row.work.audit.to_string(),
-                        row.work.fuel.to_string(),
-                        answer_word(row.answer.as_ref()).to_owned(),
-                        money(storage),
-                        money(repair),
-                        money(audit),
-                        money(egress),
-                        money(compute),
-                        money(day.held_back),
-                        self.currency.clone(),
-                    ],
-                );
-            }
-        }
-        out
-    }
-
-    /// The statement as a page to print.
-    #[must_use]
-    pub fn to_html(&self) -> String {
-        let node = Root(self.node.0);
-        let mut page = Page::new(&format!("Statement of work, {}", self.month));
-        page.lines(self.seller_lines());
-        let owner = self.owner.as_ref().map_or("nobody", AccountId::as_str);
-        page.lines([format!("Node {node}"), format!("Owner: {owner}")]);
-        let head = [
-            "day",
-            "#byte-hours",
-            "#served",
-            "#repair",
-            "#audit",
-            "#fuel",
-            "#earned",
-            "#held back",
-        ];
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        for day in &self.days {
-            let earned =
-                day.earnings.total().map_or_else(|_| "?".to_owned(), |sum| sum.to_string());
-            rows.push(work_row(&day.day.to_string(), &day.work, earned, day.held_back));
-        }
-        rows.push(work_row("all", &self.work, self.total.to_string(), self.held_back));
-        page.table(&head, &rows);
-        page.heading("Earned for");
-        let Earnings { storage, repair, audit, egress, compute } = self.earnings;
-        let lines = [
-            ("proven storage", storage),
-            ("repair", repair),
-            ("audits", audit),
-            ("bytes served", egress),
-            ("compute", compute),
-        ];
-        let rows: Vec<_> = lines
-            .map(|(what, sum)| vec![what.to_owned(), format!("{sum} {}", self.currency)])
-            .into();
-        page.table(&["work", "#amount"], &rows);
-        page.heading("Balance");
-        let rows: Vec<_> = self
-            .movements
-            .iter()
-            .map(|row| vec![row.at.to_string(), row.what.clone(), row.amount.to_string()])
-            .collect();
-        page.table(&["when", "what", "#amount"], &rows);
-        page.lines([
-            format!("May be spent now: {} {}", self.balance, self.currency),
-            format!("Held back now: {} {}", self.held, self.currency),
-        ]);
-        self.print_disputes(&mut page);
-        page.note(&self.rounding);
-        page.note("The root of each day is published. The JSON form of this statement holds each hour and a proof that it is under that root.");
-        page.finish()
-    }
-
-    fn seller_lines(&self) -> Vec<String> {
-        let mut lines = vec![self.seller.name.clone()];
-        lines.extend(self.seller.address.iter().cloned());
-        lines
-    }
-
-    fn print_disputes(&self, page: &mut Page) {
-        let mut rows = Vec::new();
-        for row in self.days.iter().flat_map(|day| &day.hours) {
-            let Some(Answer::Disputed { own, ruling, .. }) = &row.answer else { continue };
-            let words = differences(&row.work, own).join("; ");
-            let ruling = ruling.clone().unwrap_or_else(|| "open".to_owned());
-            rows.push(vec![row.hour.to_string(), words, ruling]);
-        }
-        if !rows.is_empty() {
-            page.heading("Disputes");
-            page.table(&["hour", "what", "ruling"], &rows);
-        }
-    }
-}
-
-fn answer_word(answer: Option<&Answer>) -> &'static str {
-    match answer {
-        None => "none",
-        Some(Answer::Agreed { .. }) => "agreed",
-        Some(Answer::Disputed { ruling: None, .. }) => "disputed",
-        Some(Answer::Disputed { ruling: Some(_), .. }) => "ruled",
-    }
-}
-
-fn work_row(name: &str, work: &Work, earned: String, held_back: Money) -> Vec<String> {
-    vec![
-        name.to_owned(),
-        (work.proven() / u128::from(crate::calendar::HOUR_MILLIS)).to_string(),
-        work.served.to_string(),
-        work.repair.to_string(),
-        work.audit.to_string(),
-        work.fuel.to_string(),
-        earned,
-        held_back.to_string(),
-    ]
 }
 
 impl Serialize for Hash {
