@@ -7,8 +7,7 @@
 //! - *A batch counts once*, however often it is sent: its number says whether it was counted, and the number and the counts are
 //!   written in one transaction.
 //! - *Sources do not disturb each other*: the sums are the same in whatever order their batches come in.
-//! - *The past never changes*: what comes after its hour was closed is counted in the first open one, at what it is worth by
-//!   then.
+//! - *A closed hour never changes*: what comes later is counted in the first open one, at what it is worth by then.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -4,6 +4,7 @@
 //! back; [`Rules::hold_days`](crate::Rules) after it was vetted it gets all of that. What a node forfeits goes back into the storage
 //! pool, to the other nodes: never to the operator.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use kv::{KeyPrefix, Reads, Span, Tx, transact};
@@ -18,8 +19,11 @@ use crate::money::Money;
 use crate::quantity::Pool;
 use crate::schema::{BALANCES, NODES, NODES_OF};
 
-/// Nodes of one owner that one transaction looks at.
+/// Nodes of one owner that are looked at when its earnings are to pay.
 const OWNED_AT_ONCE: usize = 900;
+/// Of these, the most that pay at once, those with the highest balances first: a charge of many customers has to fit into one
+/// transaction. What is not paid so is owed, and paid by the next charge or before the next payout.
+const NETTED_AT_ONCE: usize = 25;
 /// Balances that are looked at in one step when what was held back is released.
 const HELD_PAGE: usize = 500;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -196,17 +200,18 @@ pub(crate) async fn net(
     id: EntryId,
     now: Timestamp,
 ) -> Result<Money, BillingError> {
+    let mut earned = Vec::new();
+    for ((_, node), ()) in NODES_OF.scan(tx, &KeyPrefix::of(owner), OWNED_AT_ONCE).await? {
+        let account = LedgerAccount::Node(node);
+        earned.push((balance(tx, &account).await?, account));
+    }
+    earned.sort_by_key(|(balance, _)| Reverse(*balance));
     let mut moves = Vec::new();
     let mut moved = Money::ZERO;
-    let owned = NODES_OF.scan(tx, &KeyPrefix::of(owner), OWNED_AT_ONCE).await?;
-    for ((_, node), ()) in owned {
-        let account = LedgerAccount::Node(node);
-        let part = balance(tx, &account).await?.min(gap.minus(moved)?);
+    for (balance, account) in earned.into_iter().take(NETTED_AT_ONCE) {
+        let part = balance.min(gap.minus(moved)?);
         moved = moved.plus(part)?;
         moves.push((account, part.negated()?));
-        if moved == gap {
-            break;
-        }
     }
     moves.push((LedgerAccount::Customer(owner.clone()), moved));
     let cause = Cause::Netting { account: owner.clone() };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use billing::account::BillTo;
-use billing::invoice::Invoice;
+use billing::invoice::{Invoice, hours_to_csv};
 use billing::ledger::LedgerAccount;
 use billing::statement::{Hash, NodeStatement, check};
 use billing::tally::Answer;
@@ -91,7 +91,8 @@ async fn an_issued_invoice_never_changes(world: World) {
     world.deposit("alice", "100", "d2").await;
     assert_eq!(world.billing.issue_invoices(month(), now).await.expect("issued"), 1);
     assert_eq!(world.billing.invoice(&alice, month()).await.expect("issued"), issued);
-    assert_eq!(world.billing.invoices(&alice).await.expect("issued"), [issued.clone()]);
+    let all = world.billing.invoices(&alice).await.expect("issued");
+    assert_eq!(all, std::slice::from_ref(&issued));
     let totals = world.check().await;
     assert_eq!((totals.tax, totals.receivable), (issued.tax, Money::ZERO));
     let left = money("103").minus(issued.total).expect("small");
@@ -123,6 +124,8 @@ async fn an_invoice_can_be_read_printed_and_imported(world: World) {
     assert_eq!(serde_json::from_str::<Invoice>(&json).expect("JSON"), invoice);
     let csv = invoice.to_csv();
     assert_eq!(csv.lines().count(), 1 + invoice.lines.len() + 3);
+    let hours = world.billing.hours_of_use(&id("alice"), month()).await.expect("hours");
+    assert_eq!(hours_to_csv(&hours).lines().count(), 1 + hours.len());
     let html = invoice.to_html();
     assert!(html.contains("&lt;Alice&gt;") && html.contains(&invoice.total.to_string()));
     assert!(html.contains("whole millionths"), "the rounding statement");

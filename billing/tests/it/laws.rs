@@ -294,6 +294,23 @@ async fn running_a_settlement_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn of_what_was_covered_the_operator_got_five_percent() {
+    let world = live(World::in_memory(), 7, false, events()).await.world;
+    let days = all_days(&world).await;
+    let sum = |part: fn(&DaySummary) -> billing::settle::ByPool| {
+        Money::total(days.iter().flat_map(part)).expect("small").micros()
+    };
+    let (revenue, fee) = (sum(|day| day.division.revenue), sum(|day| day.division.fee));
+    assert!(fee * 20 <= revenue, "never more");
+    let cuts = i128::try_from(days.len() * 3).expect("few");
+    assert!(revenue < (fee + cuts) * 20, "and less only by what is below a micro-unit");
+    // The ledger, read from its first entry, says the same.
+    let totals = world.check().await;
+    assert_eq!(totals.fee.micros(), fee);
+    assert_eq!(totals.covered.micros(), revenue + totals.unsettled.micros());
+}
+
+#[tokio::test]
 async fn two_who_settle_at_once_settle_once() {
     let world = World::in_memory().with_tariff().await;
     let mut life = Life::begin_with(world);
@@ -314,7 +331,12 @@ async fn what_was_written_stays() {
     let (next, chain) = world.billing.head().await.expect("a head");
     assert_eq!(entries.len() as u64, next);
     assert_eq!(entries.last().expect("entries").1.chain, chain.0);
-    // An id is posted once: each is there one time only.
+}
+
+#[tokio::test]
+async fn an_id_is_posted_once() {
+    let world = live(World::in_memory(), 6, true, 10_000).await.world;
+    let entries = world.billing.entries(0, usize::MAX).await.expect("entries");
     let ids: std::collections::BTreeSet<_> = entries.iter().map(|(_, entry)| entry.id).collect();
     assert_eq!(ids.len(), entries.len());
 }
