@@ -40,7 +40,6 @@ macro_rules! delegate {
     (
         $($name:ident : $($module:ident)::+ ($($handle:ident),+) $input:ident => $output:ident;)+
         @answers
-    head_object: head_object(gate, configs, reader) HeadObjectInput => HeadObjectOutput;
         $($answer:ident : $($by:ident)::+ ($($using:ident),+) $question:ident => $told:ident;)+
         @configurations
         $($config:ident : $($function:ident)::+ ($($with:ident),+) $taken:ident => $given:ident;)+
@@ -130,6 +129,7 @@ delegate! {
     abort_multipart_upload: multipart::abort(gate, catalog) AbortMultipartUploadInput => AbortMultipartUploadOutput;
 
     @answers
+    head_object: head_object(gate, configs, reader) HeadObjectInput => HeadObjectOutput;
     restore_object: restore_object(gate, catalog, settings) RestoreObjectInput => RestoreObjectOutput;
     complete_multipart_upload: multipart::complete(gate, catalog, changes, writer) CompleteMultipartUploadInput => CompleteMultipartUploadOutput;
 
