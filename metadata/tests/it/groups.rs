@@ -206,7 +206,9 @@ async fn a_sleeping_node_keeps_its_shards_and_a_lost_one_does_not() {
     let (catalog, id, slot) = (&world.catalog, world.group, Slot(1));
     // Slot 1 is handed from node 2 to node 7, and the refill has come to segment 10.
     catalog.replace_member(id, slot, node(7)).await.expect("replaced");
-    catalog.slot_filled(id, slot, Some(segment(&world, 10)), false).await.expect("noted");
+    let since = catalog.group(id).await.expect("there").slots[1].since;
+    let noted = catalog.slot_filled(id, slot, since, Some(segment(&world, 10)), false).await;
+    noted.expect("noted").expect("its own");
     let group = catalog.group(id).await.expect("there");
     let missed = [Slot(3)].into_iter().collect();
     let survive = |index, lost: &[u8]| {
