@@ -14,6 +14,7 @@ mod extract;
 mod hard_to_fool;
 mod hostile;
 mod house;
+mod inventory;
 mod lifecycle;
 mod listings;
 mod logging;
