@@ -1,11 +1,12 @@
 //! The queues of replication, worked off: one loop for this gateway's own buckets, and one for each endpoint.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use metadata::queue::TaskAt;
 use metadata::records::{Detail, ReplicationStatus};
 use metadata::{Catalog, CatalogError, Entry, Task};
@@ -82,15 +83,38 @@ impl ReplicationWorker {
         }
     }
 
+    /// Works a queue off, some keys at a time: one that takes long keeps no others waiting.
     async fn serve(&self, lane: &Lane) {
+        let mut waiting: VecDeque<Group> = VecDeque::new();
+        let mut running = FuturesUnordered::new();
+        let mut busy: HashSet<Place> = HashSet::new();
         loop {
-            match self.round(lane).await {
-                Ok(true) => {}
-                Ok(false) => tokio::time::sleep(POLL).await,
-                Err(error) => {
-                    tracing::warn!(queue = lane.queue, %error, "a queue of replication cannot be read");
-                    tokio::time::sleep(PAUSE_MIN).await;
+            if waiting.is_empty() && running.len() < AT_ONCE {
+                match self.due(lane).await {
+                    Ok(due) => waiting.extend(by_key(due)),
+                    Err(error) => {
+                        tracing::warn!(queue = lane.queue, %error, "a queue of replication cannot be read");
+                        tokio::time::sleep(PAUSE_MIN).await;
+                    }
                 }
+                // What is under way is still in its queue, and what follows it waits for it.
+                waiting.retain(|group| !busy.contains(&group.place));
+            }
+            while running.len() < AT_ONCE
+                && let Some(group) = waiting.pop_front()
+            {
+                busy.insert(group.place.clone());
+                running.push(self.work_off(lane, group));
+            }
+            if running.is_empty() {
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
+            tokio::select! {
+                Some(done) = running.next() => {
+                    busy.remove(&done);
+                }
+                () = tokio::time::sleep(POLL), if running.len() < AT_ONCE => {}
             }
         }
     }
@@ -98,40 +122,49 @@ impl ReplicationWorker {
     /// Looks after what waits for endpoints that the operator took away: they may come back, and after a day it is given up.
     async fn sweep(&self, lanes: &[Lane]) {
         loop {
-            match self.catalog.queues().await {
-                Ok(queues) => {
-                    let ours = |queue: &String| {
-                        queue.starts_with(&replication_queue(Some("")))
-                            && !lanes.iter().any(|lane| lane.queue == *queue)
-                    };
-                    for queue in queues.into_iter().filter(ours) {
-                        let lane = Lane { queue, client: None };
-                        while self.round(&lane).await.is_ok_and(|more| more) {}
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "queues of replication cannot be listed"),
+            if let Err(error) = self.sweep_once(lanes).await {
+                tracing::warn!(%error, "queues of replication cannot be read");
             }
             tokio::time::sleep(SWEEP).await;
         }
     }
 
-    /// Does a page of what is due; whether there may be more.
-    async fn round(&self, lane: &Lane) -> Result<bool, CatalogError> {
+    async fn sweep_once(&self, lanes: &[Lane]) -> Result<(), CatalogError> {
+        let ours = |queue: &String| {
+            queue.starts_with(&replication_queue(Some("")))
+                && !lanes.iter().any(|lane| lane.queue == *queue)
+        };
+        for queue in self.catalog.queues().await?.into_iter().filter(ours) {
+            let lane = Lane { queue, client: None };
+            loop {
+                let due = self.due(&lane).await?;
+                if due.is_empty() {
+                    break;
+                }
+                for (at, task) in due {
+                    self.work(&lane, &at, task).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A page of what is due.
+    async fn due(&self, lane: &Lane) -> Result<Vec<(TaskAt, Replicate)>, CatalogError> {
         let now = self.clock.now();
         let mut tasks = self.catalog.queued(&lane.queue, PAGE).await?;
         tasks.retain(|(at, _)| at.1 <= now);
-        let more = tasks.len() == PAGE;
-        let tasks = self.readable(tasks).await?;
-        futures::stream::iter(by_key(tasks))
-            .for_each_concurrent(AT_ONCE, |tasks| async move {
-                for (at, task) in tasks {
-                    if let Err(error) = self.work(lane, &at, task).await {
-                        tracing::warn!(%error, "a step of replication could not be noted");
-                    }
-                }
-            })
-            .await;
-        Ok(more)
+        self.readable(tasks).await
+    }
+
+    /// Does the tasks of one key, in order.
+    async fn work_off(&self, lane: &Lane, group: Group) -> Place {
+        for (at, task) in group.tasks {
+            if let Err(error) = self.work(lane, &at, task).await {
+                tracing::warn!(%error, "a step of replication could not be noted");
+            }
+        }
+        group.place
     }
 
     async fn readable(
@@ -257,15 +290,24 @@ fn pause(attempts: u32, left: usize) -> Duration {
     }
 }
 
-/// Tasks of one key stay in order: an endpoint that does not know what a replica is must see the newest version last.
-fn by_key(tasks: Vec<(TaskAt, Replicate)>) -> Vec<Vec<(TaskAt, Replicate)>> {
-    let mut places: HashMap<(BucketId, ObjectKey), usize> = HashMap::new();
-    let mut groups: Vec<Vec<(TaskAt, Replicate)>> = Vec::new();
+/// A key and its bucket.
+type Place = (BucketId, ObjectKey);
+
+/// Tasks of one key, which stay in order: an endpoint that does not know what a replica is must see the newest version last.
+struct Group {
+    place: Place,
+    tasks: Vec<(TaskAt, Replicate)>,
+}
+
+fn by_key(tasks: Vec<(TaskAt, Replicate)>) -> Vec<Group> {
+    let mut places: HashMap<Place, usize> = HashMap::new();
+    let mut groups: Vec<Group> = Vec::new();
     for (at, task) in tasks {
-        let place = places.entry((task.bucket.1, task.key.clone())).or_insert(groups.len());
-        match groups.get_mut(*place) {
-            Some(group) => group.push((at, task)),
-            None => groups.push(vec![(at, task)]),
+        let place = (task.bucket.1, task.key.clone());
+        let number = *places.entry(place.clone()).or_insert(groups.len());
+        match groups.get_mut(number) {
+            Some(group) => group.tasks.push((at, task)),
+            None => groups.push(Group { place, tasks: vec![(at, task)] }),
         }
     }
     groups
@@ -296,7 +338,7 @@ mod tests {
         };
         let groups = by_key(vec![task("a", 1), task("b", 2), task("a", 3)]);
         let dues: Vec<Vec<u64>> =
-            groups.iter().map(|group| group.iter().map(|(at, _)| at.1.0).collect()).collect();
+            groups.iter().map(|group| group.tasks.iter().map(|(at, _)| at.1.0).collect()).collect();
         assert_eq!(dues, [vec![1, 3], vec![2]]);
     }
 
