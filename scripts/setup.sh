@@ -76,6 +76,10 @@ list_test() {
     # It is Debian's own, with Debian's own Python.
     /usr/bin/python3 -c 'import boto3' 2>/dev/null || need python3-boto3 "how duplicity speaks S3"
     have chromium-headless-shell || have chromium || need chromium-headless-shell "the browser that uploads forms in the tests"
+    # In Debian's sbin, which is not on everybody's path.
+    PATH="$PATH:/usr/sbin:/sbin"
+    have ip || need iproute2 "makes the network namespaces of the tests of homes"
+    have nft || need nftables "translates addresses and loses packets in the tests of homes"
     python_ready || venv_python >/dev/null || need python3-venv "holds boto3 and the AWS CLI apart from the system"
 }
 
@@ -187,6 +191,7 @@ test)
     check_rust
     install_nextest
     install_python
+    [ "$(id -u)" = 0 ] || say "not root: the tests that need network namespaces (frame, frame_home) will say so and not run"
     ;;
 lint)
     # Clippy compiles what it reads, RocksDB's bindings included.

@@ -3,7 +3,8 @@
 //! The tests are one binary, `tests/it`, with a module per feature group. What they share is here: [`cluster`] starts and
 //! mistreats real processes, [`client`] is an S3 client that shows every byte it sends, [`bytes`] makes content that needs no
 //! memory to be checked, [`sizes`] names the lengths at which storage systems break, [`hook`] is a webhook that listens, [`hostile`] is a node
-//! that lies, [`press`] a gateway that asks too much, [`netns`] a home's network, [`relay`] a long way, [`acme_server`] a certificate authority with its name server.
+//! that lies, [`press`] a gateway that asks too much, [`netns`] a home's network, [`relay`] a long way, [`acme_server`] a certificate authority with its
+//! name server.
 //!
 //! This crate must not link the gateway or the storage node: what they keep in memory proves nothing.
 

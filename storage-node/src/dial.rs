@@ -113,7 +113,7 @@ impl Dialer {
                     }
                 }
             }
-            self.rest(wait).await;
+            self.rest(wait, &door).await;
         }
     }
 
@@ -127,14 +127,18 @@ impl Dialer {
             () = self.stop.cancelled() => return true,
             opened = door.wait_for(|door| door.shut.is_none()) => drop(opened),
         }
-        self.rest(random_within(if until.is_some() { SPREAD_OPENING } else { SPREAD })).await;
+        let wait = random_within(if until.is_some() { SPREAD_OPENING } else { SPREAD });
+        self.rest(wait, door).await;
         true
     }
 
-    async fn rest(&self, wait: Duration) {
+    /// Waits; a machine that wakes up meanwhile has waited long enough.
+    async fn rest(&self, wait: Duration, door: &watch::Receiver<Door>) {
+        let wakes = door.borrow().wakes;
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
+            () = seen(door.clone(), move |door| door.wakes != wakes) => {}
         }
     }
 

@@ -5,7 +5,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use drystone_storage_node::{Error, Node, NodeConfig, NodeHandle, Overrides, ask_status, join};
+use drystone_storage_node::report::{Limit, Why};
+use drystone_storage_node::{
+    BitRate, Error, Node, NodeConfig, NodeHandle, Overrides, Pause, ask_status, join,
+};
 use kv::rocks::RocksShared;
 use protocol::identity::{ClusterId, Grant, GrantedKey, Role, RootKey, SecretKey};
 use protocol::invite::{Invite, Token};
@@ -275,6 +278,43 @@ async fn a_node_with_too_little_memory_for_traffic_says_that_it_is_busy() {
     drop(sender);
     first.await.unwrap().unwrap();
     client.store(&request(2, 1_500_000), pieces(&content(1_500_000, 2))).await.unwrap();
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_frame_holds_within_five_seconds_and_a_paused_node_leaves_and_returns() {
+    let mut gateway = Gateway::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = joined(&gateway, dir.path()).await;
+    let node = started(config.clone()).await;
+    let client = gateway.link().await;
+    let five_seconds = Duration::from_secs(5);
+    config.settings.frame.up = Some(BitRate(8_000_000));
+    config.save().unwrap();
+    let saved = Instant::now();
+    let up = loop {
+        let status = node.status();
+        let up = status.frame.limit(Limit::Up).unwrap().clone();
+        if up.effective.is_some() {
+            break up;
+        }
+        assert!(saved.elapsed() < five_seconds, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((up.configured, up.effective, up.why), (Some(8_000_000), Some(8_000_000), Why::Set));
+    assert!(!client.is_closed(), "the link stands");
+    client.store(&request(1, 100_000), pieces(&content(100_000, 1))).await.unwrap();
+
+    config.settings.frame.pause = Some(Pause::On);
+    config.save().unwrap();
+    tokio::time::timeout(five_seconds, client.closed()).await.expect("a goodbye");
+    let status = node.status();
+    assert_eq!((status.frame.network.allowed, status.frame.network.why), (false, Why::Pause));
+    config.settings.frame.pause = None;
+    config.save().unwrap();
+    let client = gateway.link().await;
+    client.status(&StatusRequest::default()).await.unwrap();
+    assert_eq!(node.status().frame.violations, 0);
     node.stop().await;
 }
 

@@ -155,10 +155,10 @@ async fn a_pressed_node_keeps_to_its_rates_at_the_interface_headers_included() {
     let limit = UpDown { up: 1_000_000.0, down: 2_000_000.0 };
     check_rates(&mut lent, &client, limit, time, 0).await;
     // A faster line, and with it larger windows: the link is made anew.
-    lent.set(&["up=20Mbit", "down=20Mbit"]);
+    lent.set(&["up=5Mbit", "down=20Mbit"]);
     client = lent.link().await;
     sleep(Duration::from_secs(1)).await;
-    let limit = UpDown { up: 20_000_000.0, down: 20_000_000.0 };
+    let limit = UpDown { up: 5_000_000.0, down: 20_000_000.0 };
     check_rates(&mut lent, &client, limit, time, 1 << 20).await;
 }
 
@@ -326,6 +326,21 @@ async fn while_other_programs_are_busy_the_values_for_in_use_hold_and_no_computi
     assert_eq!(lent.limit("up")["why"], "in-use");
     let table = succeeded(&lent.tell(&["frame"]));
     assert!(table.contains("3.00Mbit/s") && table.contains("the machine is in use"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linked_node_at_rest_takes_less_than_half_a_hundredth_of_a_processor() {
+    let mut lent = Lent::new(None, "1GB", &["month=300GB", "in_use.up=5Mbit", "hours=daily"]).await;
+    let client = lent.link().await;
+    sleep(Duration::from_secs(5)).await;
+    let (begun, before) = (Instant::now(), lent.node.cpu());
+    sleep(Duration::from_secs(scaled(20, 300))).await;
+    let share = (lent.node.cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!("at rest: {:.2} % of a processor, {} MiB", share * 100.0, lent.node.pss() / MIB);
+    assert!(share <= 0.005, "{share}");
+    assert!(lent.node.pss() <= 64 * MIB, "{} MiB", lent.node.pss() / MIB);
+    assert!(!client.is_closed());
+    lent.assert_no_violation();
 }
 
 #[test]

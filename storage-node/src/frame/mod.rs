@@ -4,7 +4,7 @@
 //!
 //! | limit | enforced by |
 //! |---|---|
-//! | rates, month | [`shaper`], on every socket, below TLS; [`Frame::admit`] says "busy" before a queue grows |
+//! | rates, month | [`shaper`], on every socket, below TLS; [`Frame::admit`] ([`admission`]) says "busy" before a queue grows |
 //! | the month's day, hours, pause, battery | [`Frame::admit`], and the [`Door`] that the dialler looks at |
 //! | disk, free space | the store, whose limits are set from here ([`govern`]) |
 //! | memory | [`Frame::admit`], and windows made to fit |
@@ -14,6 +14,7 @@
 //!
 //! Lock order: `state`, `admission`, `queues`, the shaper's. None is held across an await.
 
+mod admission;
 mod bucket;
 mod decide;
 mod govern;
@@ -25,11 +26,12 @@ pub mod report;
 mod settings;
 mod shaped;
 mod shaper;
+mod show;
 mod usage;
 mod zone;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,36 +44,31 @@ pub use self::hours::{Hours, HoursError};
 pub use self::quantity::{BitRate, Percent, QuantityError, Span};
 pub use self::settings::{Assignment, FrameSettings, Pause, Values};
 
+pub(crate) use self::admission::Ticket;
 pub(crate) use self::govern::Governor;
 pub(crate) use self::shaped::ShapedDial;
 pub(crate) use self::shaper::Way;
 
-use self::decide::{Decision, Held, Seen, decide};
+use self::admission::{Admission, Queue};
+use self::decide::{Decision, Seen, decide};
 use self::idle::{Probe, Watch};
 use self::month::{Calendar, Ledger};
-use self::report::{
-    FrameReport, HoursReport, Limit, LimitReport, MonthReport, PauseReport, Permission, Why,
-};
-use self::shaper::{Shape, Shaper, wire};
+use self::report::{Limit, Permission, Why};
+use self::shaper::{Shape, Shaper};
 use self::usage::{Sample, Usage};
 use self::zone::Zone;
 use crate::error::Error;
 
-/// The most seconds of accepted bytes that may wait for their turn in one direction; what would wait longer is answered "busy". Below the 15 s
-/// that a gateway waits for the beginning of an answer.
-const QUEUE_MAX_SECONDS: u64 = 10;
 /// The longest time for which the node asks to be left alone: the owner may change the frame meanwhile.
 const RETRY_MAX: Duration = Duration::from_secs(300);
-/// The shortest.
-const RETRY_MIN: Duration = Duration::from_millis(200);
 /// A pause, or a wait for midnight, that is shorter than this is spent connected and busy; a longer one is worth a goodbye.
 const GOODBYE_AFTER: Duration = Duration::from_secs(300);
-/// Of a day's bytes, the hundredths after which no new shards are taken: the rest is for those that only this node has.
-const STORES_UNTIL: u64 = 80;
 /// What an idle node takes of its memory limit; the rest is for shards on their way.
 const IDLE_MEMORY: u64 = 64 * MIB;
 /// Hundredths of the memory limit above which nothing new is taken.
 const MEMORY_TIGHT: u64 = 90;
+/// How often the month's count is written down while it has no limit.
+const KEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// A window is at most a tenth of a second of its rate, and at least this, in bytes.
 const WINDOW_MIN: u64 = 64 * KIB;
 
@@ -133,42 +130,13 @@ struct State {
     usage: Usage,
     disk: DiskUse,
     resident: u64,
+    /// When the count is written down next, if it has no limit; since the start.
+    keep_at: Duration,
     /// What the shaper had counted when the month was last added up.
     counted: u64,
     /// What was over a limit when the owner lowered it is no violation: bytes of the month, of today and of the disk.
     excused: [u64; 3],
     trouble: Option<String>,
-}
-
-/// What new requests are judged by, made anew with each tick.
-#[derive(Clone, Copy, Debug)]
-struct Admission {
-    /// Nothing is taken, and for how long.
-    busy: Option<Duration>,
-    up: Option<u64>,
-    down: Option<u64>,
-    /// Wire bytes left today, those of the day in all, and the shaper's count when that was so.
-    today: Option<(u64, u64, u64)>,
-    day_ends: Duration,
-    /// Memory for requests; `None`: no limit beside the handlers' own.
-    memory: Option<u64>,
-}
-
-/// The accepted requests of one direction. What of them waits for its turn is known from the sockets alone: HTTP/2 takes bytes long before they
-/// are sent.
-#[derive(Clone, Copy, Debug, Default)]
-struct Queue {
-    /// What the shaper will have counted once the last of them has moved.
-    end: u64,
-    tickets: u64,
-}
-
-/// A request that was accepted. Dropped: what it had set aside is free again.
-pub(crate) struct Ticket {
-    frame: Arc<Frame>,
-    way: Way,
-    left: u64,
-    memory: u64,
 }
 
 impl Frame {
@@ -199,7 +167,8 @@ impl Frame {
         };
         let window = window(&lent.frame, &decision);
         let state = State {
-            excused: [ledger.month.used, 0, u64::MAX],
+            // What was written down ahead before a crash may be more than today's share.
+            excused: [ledger.month.used, ledger.month.today_used(), u64::MAX],
             lent,
             zone,
             watch,
@@ -209,6 +178,7 @@ impl Frame {
             usage: Usage::default(),
             disk: DiskUse::default(),
             resident: 0,
+            keep_at: KEEP_INTERVAL,
             counted: 0,
             trouble: None,
         };
@@ -245,71 +215,6 @@ impl Frame {
             connection_window: base.connection_window.min(window),
             ..base.clone()
         }
-    }
-
-    /// Accepts a request that moves `len` bytes and holds `memory` bytes at a time, or says how long to leave the node alone.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        way: Way,
-        len: u64,
-        memory: u64,
-    ) -> Result<Ticket, Duration> {
-        let admission = *lock(&self.admission);
-        let mut queues = lock(&self.queues);
-        if let Err(wait) = self.judge(&admission, &queues, way, len, memory) {
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
-            return Err(wait.clamp(RETRY_MIN, RETRY_MAX));
-        }
-        let moved = self.shaper.moved_by(way);
-        let queue = way.of(&mut queues);
-        queue.end = queue.end.max(moved) + len;
-        queue.tickets += 1;
-        drop(queues);
-        self.memory.fetch_add(memory, Ordering::AcqRel);
-        Ok(Ticket { frame: Arc::clone(self), way, left: len, memory })
-    }
-
-    /// For how long no new shard would be taken; `None`: it would.
-    pub(crate) fn busy(&self) -> Option<Duration> {
-        let admission = *lock(&self.admission);
-        let judged = self.judge(&admission, &lock(&self.queues), Way::Down, 0, 0);
-        judged.err().map(|wait| wait.clamp(RETRY_MIN, RETRY_MAX))
-    }
-
-    fn judge(
-        &self,
-        rules: &Admission,
-        queues: &[Queue; 2],
-        way: Way,
-        len: u64,
-        memory: u64,
-    ) -> Result<(), Duration> {
-        if let Some(wait) = rules.busy {
-            return Err(wait);
-        }
-        if let Some(room) = rules.memory
-            && self.memory.load(Ordering::Acquire) + memory > room
-        {
-            return Err(RETRY_MIN);
-        }
-        let rate = if way == Way::Up { rules.up } else { rules.down };
-        let [up, down] = [Way::Up, Way::Down].map(|way| self.waiting(queues, way));
-        let pending = if way == Way::Up { up } else { down };
-        if let Some(rate) = rate
-            && pending > 0
-            && (pending + len) * 8 > rate * QUEUE_MAX_SECONDS
-        {
-            return Err(Duration::from_secs_f64((pending * 8) as f64 / rate.max(1) as f64));
-        }
-        if let Some((left, whole, counted)) = rules.today {
-            let promised = promise(up + down) + promise(len);
-            let gone = self.moved().saturating_sub(counted) + promised;
-            let kept = if way == Way::Down { whole / 100 * (100 - STORES_UNTIL) } else { 0 };
-            if left < gone.saturating_add(kept) {
-                return Err(rules.day_ends);
-            }
-        }
-        Ok(())
     }
 
     /// Other settings from now on, and no trouble any more.
@@ -391,7 +296,7 @@ impl Frame {
 
     fn add_up(&self, state: &mut State) {
         let moved = self.moved();
-        let State { ledger, calendar, lent, .. } = state;
+        let State { ledger, calendar, lent, keep_at, .. } = state;
         ledger.add(moved.saturating_sub(state.counted));
         state.counted = moved;
         ledger.month.turn(calendar);
@@ -399,8 +304,11 @@ impl Frame {
             Some(limit) => ledger.allowance(limit.0).map(|more| {
                 self.shaper.allow_until(moved.saturating_add(more));
             }),
-            // Nothing depends on it: a crash may lose the last bytes.
-            None if ledger.lag() > 16 * MIB => ledger.keep(),
+            // Nothing depends on it now: a crash may lose the last minute.
+            None if ledger.lag() > 0 && self.began.elapsed() >= *keep_at => {
+                *keep_at = self.began.elapsed() + KEEP_INTERVAL;
+                ledger.keep()
+            }
             None => Ok(()),
         };
         if let Err(error) = kept {
@@ -503,22 +411,6 @@ impl Frame {
         sent + received
     }
 
-    /// Bytes of accepted requests that have not passed the sockets.
-    fn waiting(&self, queues: &[Queue; 2], way: Way) -> u64 {
-        let [up, down] = queues;
-        let queue = if way == Way::Up { up } else { down };
-        // What a gateway gave up half-way is waited for by nobody, and would look as if it were: a lane at rest says so.
-        if queue.tickets == 0 && self.shaper.is_at_rest(way) {
-            return 0;
-        }
-        queue.end.saturating_sub(self.shaper.moved_by(way))
-    }
-
-    /// Requests that were accepted and are not done.
-    fn accepted(&self) -> u64 {
-        lock(&self.queues).iter().map(|queue| queue.tickets).sum()
-    }
-
     /// Writes the month's exact count down.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
@@ -527,118 +419,12 @@ impl Frame {
             tracing::error!(%error, "the month's traffic cannot be written down");
         }
     }
-
-    /// All of it, for people.
-    pub(crate) fn report(&self) -> FrameReport {
-        let now = self.clock.now();
-        let state = lock(&self.state);
-        let State { lent, zone, watch, ledger, calendar, decision, usage, .. } = &*state;
-        let hours = |hours: Hours| HoursReport {
-            open: hours.contains(&zone.local(now)),
-            changes: hours.next_change(now, zone),
-            hours: hours.to_string(),
-        };
-        let pause = lent.frame.pause.and_then(|pause| match pause {
-            Pause::On => Some(PauseReport { until: None }),
-            Pause::Until(until) => (now < until).then_some(PauseReport { until: Some(until) }),
-        });
-        let month_limit = lent.frame.month.map(|limit| limit.0);
-        let moved = self.moved().saturating_sub(state.counted);
-        FrameReport {
-            at: now,
-            limits: Limit::ALL.into_iter().map(|limit| self.limit(&state, limit)).collect(),
-            network: decision.network,
-            compute: decision.compute,
-            network_hours: hours(lent.frame.hours()),
-            compute_hours: hours(lent.frame.compute_hours()),
-            month: MonthReport {
-                limit: month_limit,
-                used: ledger.month.used + moved,
-                today_limit: month_limit.map(|limit| ledger.month.today_limit(limit, calendar)),
-                today_used: ledger.month.today_used() + moved,
-                began: calendar.month_began,
-                ends: calendar.month_ends,
-            },
-            pause,
-            machine: watch.report(now, lent.frame.idle_after()),
-            turned_away: self.turned_away.load(Ordering::Relaxed),
-            violations: usage.all_violations(),
-            trouble: state.trouble.clone(),
-        }
-    }
-
-    fn limit(&self, state: &State, limit: Limit) -> LimitReport {
-        let State { lent, ledger, calendar, decision, usage, disk, .. } = state;
-        let set = |value: Option<u64>| decide::strictest(value, &[]);
-        let (up, down) = usage.rates();
-        let month = lent.frame.month.map(|limit| limit.0);
-        let (held, live) = match limit {
-            Limit::Disk => (set(Some(lent.disk.0)), disk.used),
-            Limit::MinFree => {
-                let min_free = lent.min_free.map(|size| size.0);
-                let effective = min_free.unwrap_or(disk.min_free);
-                (Held { effective: Some(effective), ..set(min_free) }, disk.free)
-            }
-            Limit::Up => (decision.up, up),
-            Limit::Down => (decision.down, down),
-            Limit::Month => (set(month), ledger.month.used),
-            Limit::Today => {
-                let today = month.map(|limit| ledger.month.today_limit(limit, calendar));
-                let why = if today.is_some() { Why::Month } else { Why::Default };
-                (Held { configured: None, effective: today, why }, ledger.month.today_used())
-            }
-            Limit::Memory => (decision.memory, state.resident),
-            Limit::Cpu => {
-                let cores = decision.cores.effective.unwrap_or(1).max(1);
-                (decision.cpu, usage.cpu() / (10_000 * cores))
-            }
-            Limit::Cores => (decision.cores, usage.cpu().div_ceil(1_000_000)),
-            Limit::Scrub => {
-                let rate = Some(lent.scrub_rate.0).filter(|rate| *rate > 0);
-                let off = Held { configured: Some(0), effective: Some(0), why: Why::Off };
-                (rate.map_or(off, |rate| set(Some(rate))), 0)
-            }
-        };
-        LimitReport {
-            limit,
-            unit: limit.unit(),
-            configured: held.configured,
-            effective: held.effective,
-            why: held.why,
-            live,
-            violations: usage.violations(limit),
-        }
-    }
 }
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Frame").field(&self.report()).finish()
     }
-}
-
-impl Ticket {
-    /// So many bytes of the request are on their way.
-    pub(crate) fn progress(&mut self, bytes: u64) {
-        self.left = self.left.saturating_sub(bytes);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut queues = lock(&self.frame.queues);
-        let queue = self.way.of(&mut queues);
-        queue.tickets -= 1;
-        // Given up half-way: the rest will never come.
-        queue.end = queue.end.saturating_sub(self.left);
-        drop(queues);
-        self.frame.memory.fetch_sub(self.memory, Ordering::AcqRel);
-    }
-}
-
-/// Wire bytes that a request of so many bytes of shard may take: proofs, HTTP/2 and TLS are a hundredth and a little.
-fn promise(len: u64) -> u64 {
-    wire(len + len / 64 + 2 * KIB)
 }
 
 /// Microseconds of processor time per second that the process may take; `None`: as it likes.
