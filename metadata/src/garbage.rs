@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use types::geometry::GEOMETRIES;
 use types::{ManifestId, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp};
 
+use crate::outbox::Moved;
 use crate::records::{SegmentRow, StreamRow, StreamState};
 use crate::schema::{
     CHECKS, DEGRADED, DROPS, EXTENTS, GROUPS, PARTS, REFERENCES, RELEASES, SEGMENTS,
-    SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, WRAPS,
+    SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, UPLOAD_BILLS, WRAPS,
 };
 use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
@@ -145,6 +146,9 @@ impl Catalog {
         }
         kv::transact(&*self.kv, |tx| async move {
             RELEASES.delete(&tx, &(manifest, release.tag()));
+            if matches!(release, Release::Aborted | Release::Completed { .. }) {
+                UPLOAD_BILLS.delete(&tx, &manifest);
+            }
             Ok(())
         })
         .await
@@ -165,7 +169,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets part rows, and drops the references of all but the chosen ones.
+    /// Forgets part rows, and drops the references of all but the chosen ones, for which nobody pays any more. (The chosen ones are paid for
+    /// as the version's.)
     async fn release_parts(
         &self,
         manifest: ManifestId,
@@ -174,11 +179,16 @@ impl Catalog {
         loop {
             let done = kv::transact(&*self.kv, |tx| async move {
                 let parts = PARTS.scan(&tx, KeyPrefix::of(&manifest), STEP).await?;
-                let dropped = parts
-                    .iter()
-                    .filter(|((_, number), _)| chosen.binary_search(number).is_err())
-                    .map(|((_, number), part)| (*number, part.stream));
-                self.unrefer(&tx, manifest, dropped).await?;
+                let dropped = || {
+                    let chosen = |number| chosen.binary_search(number).is_ok();
+                    parts.iter().filter(move |((_, number), _)| !chosen(number))
+                };
+                let streams = dropped().map(|((_, number), part)| (*number, part.stream));
+                self.unrefer(&tx, manifest, streams).await?;
+                if let Some(bill) = self.upload_bill(&tx, manifest).await? {
+                    let bytes = dropped().map(|(_, part)| part.len).sum();
+                    self.tell_released(&tx, Moved::part(&bill, bytes));
+                }
                 for (at, _) in &parts {
                     PARTS.delete(&tx, at);
                 }

@@ -28,6 +28,7 @@ pub mod listing;
 pub mod locate;
 pub mod migrate;
 pub mod nodes;
+pub mod outbox;
 pub mod queue;
 pub mod recode;
 pub mod records;
@@ -57,6 +58,7 @@ pub use details::Changed;
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
+pub use outbox::{Dispatch, DispatchAt, EventId};
 pub use queue::{Sequel, Task};
 pub use records::{
     Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,

@@ -10,6 +10,7 @@ use types::{
 
 use crate::commit::Inline;
 use crate::garbage::Release;
+use crate::outbox::{Dispatch, UploadBill};
 use crate::records::{
     AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
     PlacementGroup, SegmentRow, Session, StreamRow, Upload,
@@ -48,6 +49,9 @@ pub(crate) const BUCKET_CONFIGS: Table<(BucketId, ConfigKind, String), Vec<u8>> 
 /// Work that changes leave to workers, by queue and in order of time.
 pub(crate) const QUEUES: Table<(String, Timestamp, [u8; 8]), Vec<u8>> = Table::new(MAIN, "queue/1");
 
+/// What is to be paid for and was not told to billing yet.
+pub(crate) const OUTBOX: Table<(u8, Timestamp, [u8; 16]), Dispatch> = Table::new(MAIN, "outbox/1");
+
 /// The current version of each key; order of keys = S3 list order.
 pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/2");
 /// Every other version of each key, the newest first; the time is the entry's.
@@ -70,6 +74,8 @@ pub(crate) const WRAPS: Table<(ManifestId, StreamId), WrappedKey> =
 /// Uploads under way, in the order ListMultipartUploads shows them.
 pub(crate) const UPLOADS: Table<(BucketId, ObjectKey, ManifestId), Upload> =
     Table::new(MAIN, "upload/2");
+/// Who pays for an upload's parts, until the last of them is released or part of a version.
+pub(crate) const UPLOAD_BILLS: Table<ManifestId, UploadBill> = Table::new(MAIN, "upload-bill/1");
 pub(crate) const PARTS: Table<(ManifestId, u32), Part> = Table::new(MAIN, "part/1");
 
 pub(crate) const STREAMS: Table<StreamId, StreamRow> = Table::new(MAIN, "stream/1");

@@ -67,8 +67,7 @@ where
             whole: false,
             on_end: None,
         };
-        let (mut request, expecting) =
-            RequestBody::of(request, self.limits.body_silence, received);
+        let (mut request, expecting) = RequestBody::of(request, self.limits.body_silence, received);
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(self.peer);
         // At error level, so that whatever a quiet filter still lets through says to which request it belongs.

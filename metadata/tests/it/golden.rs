@@ -11,6 +11,7 @@ use kv::memory::Memory;
 use kv::{Family, Inverted, KeyCodec, Kv};
 use metadata::commit::Inline;
 use metadata::garbage::Release;
+use metadata::outbox::{Dispatch, UploadBill};
 use metadata::records::{
     AccessKey, Account, Acl, AclGroup, Body, Bucket, BucketLock, BucketState, Checksum,
     ChecksumAlgorithm, ChecksumKind, ConfigKind, ContentHeaders, DefaultRetention, Detail,
@@ -24,6 +25,7 @@ use metadata::schema::WRAP_FAMILY;
 use metadata::{Catalog, ListQuery, LocatedBody};
 use serde::Serialize;
 use types::GeometryName::Local;
+use types::usage::{RequestClass, UsageEvent, UsageKind, WorkEvent, WorkKind};
 use types::{
     AccountId, BucketId, BucketName, Epoch, GroupId, ManifestId, NodeId, ObjectKey, Root,
     SegmentId, SessionId, ShardId, Slot, StreamId, SystemClock, Timestamp, VersionId,
@@ -55,6 +57,12 @@ const GOLDEN: &[Golden] = &[
     (MAIN, "bucket-of/1", "616c696365000070686f746f730000", ""),
     (MAIN, "bucket-config/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b010710000", "027b7d"),
     (MAIN, "queue/1", "7100000000018bcfe568000102030405060708", "027b7d"),
+    (
+        MAIN,
+        "outbox/1",
+        "070000018bcfe5680017171717171717171717171717171717",
+        "0380d095ffbc3105616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00000e8070080d095ffbc3105616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00102414b02800280d095ffbc3105616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00102414b0301030180d095ffbc31010101010101010101010101010101010101010101010101010101010101010103808004",
+    ),
     (
         MAIN,
         "object/2",
@@ -126,6 +134,12 @@ const GOLDEN: &[Golden] = &[
         "upload/2",
         "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0640000a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3",
         "80d095ffbc3100000000000000000000000000000000000000010401",
+    ),
+    (
+        MAIN,
+        "upload-bill/1",
+        "a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3",
+        "05616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b000",
     ),
     (
         MAIN,
@@ -384,6 +398,25 @@ fn detail() -> Detail {
     }
 }
 
+fn dispatch() -> Dispatch {
+    let event = |key: Option<&str>, kind| UsageEvent {
+        at: T,
+        account: alice(),
+        bucket: BUCKET,
+        key: key.map(str::to_owned),
+        kind,
+    };
+    let read = UsageKind::Requests { class: RequestClass::Read, count: 3 };
+    Dispatch {
+        usage: vec![
+            event(None, UsageKind::Stored { bytes: 1000, geometry: Local }),
+            event(Some("AK"), UsageKind::Egress { bytes: 256 }),
+            event(Some("AK"), read),
+        ],
+        work: vec![WorkEvent { at: T, node: node(1), kind: WorkKind::Served { bytes: 65_536 } }],
+    }
+}
+
 /// Two current versions; then an older one and a delete marker above it.
 fn entries() -> [Entry; 4] {
     let inline = Entry {
@@ -521,6 +554,7 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("bucket-of/1", &(alice(), bucket_name()), &());
     rows.main("bucket-config/1", &(BUCKET, ConfigKind::Quota, "q".to_owned()), &b"{}".to_vec());
     rows.main("queue/1", &("q".to_owned(), T, [1_u8, 2, 3, 4, 5, 6, 7, 8]), &b"{}".to_vec());
+    rows.main("outbox/1", &(7_u8, T, [0x17_u8; 16]), &dispatch());
     rows.main("object/2", &(BUCKET, inline_key), &inline_entry);
     rows.main("object/2", &(BUCKET, extents_key), &extents_entry);
     rows.main("object/2", &(BUCKET, deleted_key.clone()), &marker);
@@ -539,6 +573,8 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[2], STREAM), &wrap(3));
     rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[6], SMALL), &wrap(1));
     rows.main("upload/2", &(BUCKET, upload_key, MANIFESTS[2]), &upload());
+    let (account, geometry) = (alice(), Local);
+    rows.main("upload-bill/1", &MANIFESTS[2], &UploadBill { account, bucket: BUCKET, geometry });
     rows.main("part/1", &(MANIFESTS[2], 9_u32), &part());
     rows.main("stream/1", &STREAM, &stream(StreamState::Whole));
     rows.main("stream/1", &WRITING, &stream(StreamState::Writing));
@@ -667,6 +703,8 @@ async fn golden_objects_and_uploads_read_as_what_they_were() {
     let at = (BUCKET, upload_key, MANIFESTS[2]);
     assert_eq!(catalog.upload(&at).await.expect("there"), upload());
     assert_eq!(catalog.parts(MANIFESTS[2], 0, 9).await.expect("read"), [(9, part())]);
+    let at = (7, T, [0x17; 16]);
+    assert_eq!(catalog.outbox(99).await.expect("read"), [(at, dispatch())]);
 }
 
 /// The tables whose rows the past had in another format.

@@ -8,6 +8,7 @@ mod golden;
 mod groups;
 mod listing;
 mod model;
+mod outbox;
 mod queue;
 mod races;
 mod reshape;
