@@ -32,6 +32,7 @@ use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
 use crate::keys::WrappingKeys;
 use crate::logbook::LogBook;
+use crate::metering::Metering;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::operator::{self, Operator, OperatorError};
@@ -203,7 +204,14 @@ impl App {
             quotas: Arc::clone(&quotas),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
-        let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
+        let metering = Arc::new(Metering::new(Arc::clone(&clock)));
+        let reader = Reader::new(
+            catalog.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&nodes),
+            budget,
+            Arc::clone(&metering),
+        );
         let configs = Configs::new(catalog.clone());
         let classes: Vec<_> = config
             .storage_classes
@@ -212,7 +220,7 @@ impl App {
             .collect();
         let recoder = Recoder {
             catalog: catalog.clone(),
-            reader: reader.clone(),
+            reader: reader.for_upkeep(),
             writer: writer.clone(),
             classes: classes.clone().into(),
         };
@@ -223,6 +231,7 @@ impl App {
             configs: configs.clone(),
             changes: changes.clone(),
             log: Arc::clone(&log),
+            metering: Arc::clone(&metering),
             writer,
             reader,
             keyring: Arc::clone(&keyring),
@@ -299,6 +308,7 @@ impl App {
             metrics: admin::metrics::install(),
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
+        tasks.spawn(Arc::clone(&metering).run(catalog.clone(), stop.clone()));
         let delivery = Delivery { writer: recoder.writer.clone(), changes: changes.clone() };
         let inventory = InventoryWorker {
             catalog: catalog.clone(),
@@ -348,6 +358,7 @@ impl App {
             placer,
             session: Arc::clone(&session),
             keyring,
+            metering,
             revision: Arc::new(operator.revision),
             started: clock.now(),
             clock,

@@ -23,6 +23,7 @@ pub mod get;
 pub mod http;
 pub mod keys;
 pub mod logbook;
+pub mod metering;
 pub mod nodes;
 pub mod operator;
 pub mod put;

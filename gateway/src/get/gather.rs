@@ -19,6 +19,7 @@ use types::{NodeId, ShardId, Slot};
 
 use super::GetError;
 use super::locate::{Segment, Window};
+use crate::metering::{Metering, Purpose};
 use crate::nodes::{Member, Nodes};
 
 /// Hedges that may be sent at once after a quiet time.
@@ -39,6 +40,9 @@ static HEDGES: AtomicI64 = AtomicI64::new(HEDGES_MAX);
 pub(crate) struct Sources {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) catalog: Catalog,
+    /// Counts what nodes serve, in the moment in which it is verified: a hedge that loses is paid up to where it was cut off.
+    pub(crate) metering: Arc<Metering>,
+    pub(crate) purpose: Purpose,
 }
 
 /// A run of whole units of one shard.
@@ -414,7 +418,7 @@ async fn fetch(
     let filling = holders.len() > 1;
     for node in holders {
         let Some(member) = sources.nodes.member(node) else { continue };
-        match fetch_from(&member, segment, slot, &rows).await {
+        match fetch_from(sources, &member, segment, slot, &rows).await {
             Ok(run) => return Some(run),
             Err(error) => report(sources, segment, slot, &member, &error, filling),
         }
@@ -432,6 +436,7 @@ fn span(layout: &SegmentLayout, rows: &Range<u32>) -> (u64, u64) {
 }
 
 async fn fetch_from(
+    sources: &Sources,
     member: &Member,
     segment: &Segment,
     slot: Slot,
@@ -457,6 +462,7 @@ async fn fetch_from(
     let mut bytes = BytesMut::new();
     while let Some(slice) = slices.next().await {
         let slice = slice?.into_bytes();
+        sources.metering.served(member.id(), sources.purpose, slice.len() as u64);
         if bytes.is_empty() { bytes = slice } else { bytes.unsplit(slice) }
     }
     member.fetched_in(begun.elapsed(), len);

@@ -40,6 +40,7 @@ use types::Timestamp;
 use types::clock::SharedClock;
 
 use crate::get::GetError;
+use crate::metering::Metering;
 use crate::nodes::Nodes;
 use crate::put::place::Placer;
 use crate::session::Session;
@@ -85,6 +86,8 @@ pub struct Upkeep {
     pub session: Arc<Session>,
     /// Seals the labels of repaired shards.
     pub keyring: Arc<Keyring>,
+    /// Counts what nodes do for repair.
+    pub metering: Arc<Metering>,
     /// Signs drops.
     pub revision: Arc<GrantedKey>,
     /// The time.

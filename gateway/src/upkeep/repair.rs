@@ -18,6 +18,7 @@ use super::{Upkeep, UpkeepError};
 use crate::compute;
 use crate::get::gather::{Sources, gather_rows};
 use crate::get::locate::Segment;
+use crate::metering::Purpose;
 use crate::nodes::Member;
 
 /// Segments repaired at a time.
@@ -183,6 +184,8 @@ impl Upkeep {
             match answer {
                 Ok(answer) if row.roots.get(usize::from(slot.0)) == Some(&answer.root) => {
                     metrics::counter!("drystone_shards_repaired_total").increment(1);
+                    let taken_in = segment.layout.shard_len();
+                    self.metering.served(member.id(), Purpose::Upkeep, taken_in);
                     filled.push((slot, member.id()));
                 }
                 Ok(_) => {
@@ -204,7 +207,12 @@ impl Upkeep {
         senders: Vec<(Slot, mpsc::Sender<Bytes>)>,
         without: &[Slot],
     ) -> Result<(), UpkeepError> {
-        let sources = Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
+        let sources = Sources {
+            nodes: Arc::clone(&self.nodes),
+            catalog: self.catalog.clone(),
+            metering: Arc::clone(&self.metering),
+            purpose: Purpose::Upkeep,
+        };
         let (k, rows) = (segment.layout.k(), segment.layout.rows());
         let step = u32::try_from(WINDOW / (k * CHUNK) as u64).unwrap_or(1).max(1);
         let mut row = 0;

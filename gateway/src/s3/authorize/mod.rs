@@ -36,11 +36,13 @@ pub(super) use service::Service;
 
 use self::access::Accesses;
 use self::envelope::{Envelope, Facts};
-use super::auth::AccessKeys;
+use super::auth::{AccessKeys, Signer};
 use super::error;
 use super::logged::{Noted, Trail};
+use super::metered::Bill;
 use super::policy::{Asked, Verdict};
 use crate::http::RequestId;
+use crate::metering::Payer;
 
 /// The header and parameter in which a temporary key's token comes.
 pub(super) const TOKEN: &str = "x-amz-security-token";
@@ -188,6 +190,9 @@ impl Gate {
         if access.requester_pays && foreign && !agrees_to_pay(&caller, &envelope) {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
+        if let Some(bill) = request.extensions.get::<Bill>() {
+            bill.note(payer(&caller, &row, access.requester_pays), foreign);
+        }
         let id = request.extensions.get::<RequestId>().copied();
         Ok(Door::new(self.clone(), caller, Opened { name, row, access }, envelope, id))
     }
@@ -244,6 +249,16 @@ fn noted(caller: &Caller, name: &BucketName, row: &Bucket) -> Noted {
     let arn = caller.signer().and_then(|signer| signer.arn.clone());
     let requester = arn.or_else(|| caller.account().map(AccountId::to_string));
     Noted { bucket: name.clone(), id: row.id, owner: row.owner.clone(), requester }
+}
+
+/// Who pays for a request: the bucket's owner, or who asks where the bucket says so. Keys are told apart on their own account's bill; not
+/// temporary ones, which come and go by the thousand.
+fn payer(caller: &Caller, row: &Bucket, requester_pays: bool) -> Payer {
+    let requester = caller.account().filter(|_| requester_pays);
+    let account = requester.unwrap_or(&row.owner).clone();
+    let own = |signer: &&Signer| signer.account == account && !signer.temporary;
+    let key = caller.signer().filter(own).map(|signer| signer.id.clone());
+    Payer { account, bucket: row.id, key }
 }
 
 fn agrees_to_pay(caller: &Caller, envelope: &Envelope<'_>) -> bool {
