@@ -269,7 +269,8 @@ mod tests {
         assert_eq!(kinds(&told, "ann"), [read, UsageKind::Egress { bytes: 4_000 }]);
         assert!(told.usage.iter().all(|event| event.key.as_deref() == Some("A")));
         assert_eq!(kinds(&told, "bob"), [], "nothing is told of nothing");
-        let mut work: Vec<_> = told.work.iter().map(|event| (event.node.0[0], &event.kind)).collect();
+        let mut work: Vec<_> =
+            told.work.iter().map(|event| (event.node.0[0], &event.kind)).collect();
         work.sort_by_key(|(node, kind)| (*node, matches!(kind, WorkKind::Repair { .. })));
         assert_eq!(
             work,

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use types::geometry::GEOMETRIES;
 use types::{ManifestId, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp};
 
+use crate::holdings::Deltas;
 use crate::outbox::Moved;
 use crate::records::{SegmentRow, StreamRow, StreamState};
 use crate::schema::{
@@ -323,12 +324,15 @@ impl Catalog {
                 return Ok(true);
             }
             let segments = SEGMENTS.scan(&tx, KeyPrefix::of(stream), SEGMENTS_PER_STEP).await?;
+            let mut held = Deltas::default();
             for (id, row) in &segments {
+                held.went(row);
                 self.drop_shards(&tx, *id, row).await?;
                 SEGMENTS.delete(&tx, id);
                 SEGMENTS_OF_GROUP.delete(&tx, &(row.group, *id));
                 DEGRADED.delete(&tx, &(row.group, *id));
             }
+            held.write(&tx);
             let last = segments.len() < SEGMENTS_PER_STEP;
             if last {
                 STREAMS.delete(&tx, stream);

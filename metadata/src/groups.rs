@@ -152,15 +152,23 @@ impl Catalog {
         filled_to: Option<SegmentId>,
         done: bool,
     ) -> Result<PlacementGroup, CatalogError> {
-        self.change_group(id, |group| {
+        kv::transact(&*self.kv, |tx| async move {
+            let mut group = GROUPS
+                .get_for_update(&tx, &id)
+                .await?
+                .ok_or(CatalogError::Missing("placement group"))?;
             let row =
                 group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
+            let (since, before) = (row.since, row.filled_to);
             if done {
                 *row = SlotRow { node: row.node, since: row.since, ..SlotRow::default() };
             } else if row.filling {
                 row.filled_to = row.filled_to.max(filled_to);
+                let step = (before, row.filled_to);
+                self.tell_filled(&tx, id, slot, since, step).await?;
             }
-            Ok(())
+            GROUPS.put(&tx, &id, &group);
+            Ok(group)
         })
         .await
     }

@@ -21,6 +21,7 @@ pub mod error;
 pub mod fsck;
 pub mod garbage;
 pub mod groups;
+pub mod holdings;
 pub mod invariants;
 pub mod kms;
 pub mod list_versions;

@@ -248,7 +248,7 @@ impl Catalog {
 }
 
 /// Writes one row.
-fn put(tx: &Tx, at: Timestamp, dispatch: &Dispatch) {
+pub(crate) fn put(tx: &Tx, at: Timestamp, dispatch: &Dispatch) {
     let id: [u8; 16] = types::entropy::random_bytes();
     OUTBOX.put(tx, &(id[0] % SPREAD, at, id), dispatch);
 }

@@ -10,6 +10,7 @@ use types::{
 
 use crate::commit::Inline;
 use crate::garbage::Release;
+use crate::holdings::{HeldDelta, Holding};
 use crate::outbox::{Dispatch, UploadBill};
 use crate::records::{
     AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
@@ -93,6 +94,11 @@ pub(crate) const SEGMENTS_OF_GROUP: Table<(GroupId, SegmentId), ()> =
     Table::new(MAIN, "segment-of-group/1");
 /// Segments with missed slots: the work of repair.
 pub(crate) const DEGRADED: Table<(GroupId, SegmentId), ()> = Table::new(MAIN, "degraded/1");
+
+/// What changed in how much groups hold, until it is taken into [`HOLDINGS`].
+pub(crate) const HELD_DELTAS: Table<[u8; 16], HeldDelta> = Table::new(MAIN, "held-delta/1");
+/// How much each group holds, and what its nodes were told to.
+pub(crate) const HOLDINGS: Table<GroupId, Holding> = Table::new(MAIN, "holding/1");
 
 pub(crate) const NODES: Table<NodeId, Node> = Table::new(MAIN, "node/1");
 pub(crate) const INVITES: Table<[u8; 32], Invite> = Table::new(MAIN, "invite/1");

@@ -11,6 +11,7 @@ use kv::memory::Memory;
 use kv::{Family, Inverted, KeyCodec, Kv};
 use metadata::commit::Inline;
 use metadata::garbage::Release;
+use metadata::holdings::{Filled, HeldDelta, Holding};
 use metadata::outbox::{Dispatch, UploadBill};
 use metadata::records::{
     AccessKey, Account, Acl, AclGroup, Body, Bucket, BucketLock, BucketState, Checksum,
@@ -198,6 +199,13 @@ const GOLDEN: &[Golden] = &[
     ),
     (MAIN, "segment-of-group/1", "00000000000000070102030405060708000000000000002100000000", ""),
     (MAIN, "degraded/1", "00000000000000070102030405060708000000000000002100000000", ""),
+    (MAIN, "held-delta/1", "d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1", "0780040101ff0301010202"),
+    (
+        MAIN,
+        "holding/1",
+        "0000000000000007",
+        "80040101ff0301010280010101010101010101010101010101010101010101010101010101010101010101018002",
+    ),
     (
         MAIN,
         "node/1",
@@ -417,6 +425,16 @@ fn dispatch() -> Dispatch {
     }
 }
 
+fn held_delta() -> HeldDelta {
+    let filled = Some(Filled { slot: Slot(1), since: Epoch(2), bytes: 2 });
+    HeldDelta { group: GROUP, all: 256, slots: vec![(Slot(1), -256)], filled }
+}
+
+fn holding() -> Holding {
+    let filled = vec![Filled { slot: Slot(1), since: Epoch(2), bytes: 128 }];
+    Holding { all: 256, slots: vec![(Slot(1), -256)], filled, told: vec![(node(1), 256)] }
+}
+
 /// Two current versions; then an older one and a delete marker above it.
 fn entries() -> [Entry; 4] {
     let inline = Entry {
@@ -587,6 +605,8 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("group-of-node/1", &(node(2), GROUP), &Slot(1));
     rows.main("segment-of-group/1", &(GROUP, SEGMENT), &());
     rows.main("degraded/1", &(GROUP, SEGMENT), &());
+    rows.main("held-delta/1", &[0xd1_u8; 16], &held_delta());
+    rows.main("holding/1", &GROUP, &holding());
     rows.main("node/1", &node(1), &nodes()[0]);
     rows.main("node/1", &node(2), &nodes()[1]);
     rows.main("invite/1", &[0xdd_u8; 32], &invite());

@@ -6,6 +6,7 @@ mod configs;
 mod crash;
 mod golden;
 mod groups;
+mod holdings;
 mod listing;
 mod model;
 mod outbox;
