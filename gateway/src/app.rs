@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use billing::Billing;
 use kv::rocks::{Rocks, RocksOptions, RocksShared};
 use kv::{Kv, KvError};
 use metadata::records::{Account, SessionState};
@@ -44,12 +45,14 @@ use crate::quota::Quotas;
 use crate::s3::{self, S3Parts, S3Settings, S3SetupError};
 use crate::secrets;
 use crate::session::Session;
+use crate::standing::Standings;
 use crate::upkeep::deliver::Delivery;
 use crate::upkeep::inventory::InventoryWorker;
 use crate::upkeep::lifecycle::LifecycleWorker;
 use crate::upkeep::logging::LogWorker;
 use crate::upkeep::notify::Notifier;
 use crate::upkeep::replicate::ReplicationWorker;
+use crate::upkeep::settle::{SettleError, Settlement};
 use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::website::Site;
@@ -93,6 +96,9 @@ pub enum AppError {
     /// The catalog.
     #[error("the catalog: {0}")]
     Catalog(#[from] CatalogError),
+    /// The books.
+    #[error("the books: {0}")]
+    Books(#[from] SettleError),
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -175,7 +181,8 @@ impl App {
         let (s3_addr, admin_addr, node_addr) =
             (addr(&s3_listener)?, addr(&admin_listener)?, addr(&node_listener)?);
 
-        let options = RocksOptions::metadata(shared).with_families(schema::families());
+        let families = [schema::families(), billing::schema::families()].concat();
+        let options = RocksOptions::metadata(shared).with_families(families);
         let engine: Arc<dyn Kv> =
             Arc::new(Rocks::open(data.join(admin::backup::CATALOG), options).await?);
         let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), config.read_grace.0);
@@ -204,6 +211,14 @@ impl App {
             quotas: Arc::clone(&quotas),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
+        let accounting = catalog.accounting_clock(config.accounting_hour.0).await?;
+        let books = Billing::new(Arc::clone(&engine), config.billing.clone());
+        let settlement =
+            Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), accounting);
+        settlement.begin().await?;
+        let standings =
+            Standings::new(books, Arc::clone(&clock), accounting, config.tier_limits);
+        let standings = Arc::new(standings);
         let metering = Arc::new(Metering::new(Arc::clone(&clock)));
         let reader = Reader::new(
             catalog.clone(),
@@ -232,6 +247,7 @@ impl App {
             changes: changes.clone(),
             log: Arc::clone(&log),
             metering: Arc::clone(&metering),
+            standings: Arc::clone(&standings),
             writer,
             reader,
             keyring: Arc::clone(&keyring),
@@ -296,6 +312,8 @@ impl App {
             catalog: catalog.clone(),
             configs: configs.clone(),
             quotas: Arc::clone(&quotas),
+            settlement: settlement.clone(),
+            standings,
             keyring: Arc::clone(&keyring),
             keys,
             nodes: Arc::clone(&nodes),
@@ -309,6 +327,7 @@ impl App {
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
         tasks.spawn(Arc::clone(&metering).run(catalog.clone(), stop.clone()));
+        tasks.spawn(settlement.run(stop.clone()));
         let delivery = Delivery { writer: recoder.writer.clone(), changes: changes.clone() };
         let inventory = InventoryWorker {
             catalog: catalog.clone(),

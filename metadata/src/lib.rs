@@ -9,6 +9,7 @@
 //!                                references (stream, manifest) ┘
 //! ```
 
+pub mod accounting;
 pub mod accounts;
 pub mod append;
 pub mod buckets;
@@ -51,6 +52,7 @@ use serde::de::DeserializeOwned;
 use types::Timestamp;
 use types::clock::SharedClock;
 
+pub use accounting::AccountingClock;
 pub use append::Append;
 pub use buckets::NewBucket;
 pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
@@ -59,7 +61,7 @@ pub use details::Changed;
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
-pub use outbox::{Dispatch, DispatchAt, EventId};
+pub use outbox::{Dispatch, DispatchAt};
 pub use queue::{Sequel, Task};
 pub use records::{
     Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! commit · delete · part · recode ──┐ one row each, in the change's own transaction
-//!                                   ├─▶ outbox ─▶ (the gateway's settle) ─▶ billing, which counts each event once ─▶ the row goes
+//!                                   ├─▶ outbox ─▶ the gateway's settle: taken out and counted by billing in one transaction
 //! reads, flushed once a second ─────┘
 //! ```
 //!
 //! A row has a key that no other ever has: nothing is counted in place, so no two requests meet here. Its random id was drawn in the
-//! transaction that wrote it; with an event's place in the row it names the event for ever ([`EventId`]). A transaction that is repeated
-//! draws anew and only one run of it commits, so a change is told exactly once; and whoever is told twice, because a crash came between
-//! telling and forgetting, knows the id again. (An id made of version or stream would not do: one stream can become the same part twice.)
+//! transaction that wrote it; a transaction that is repeated draws anew and only one run of it commits, so a change is told exactly once. (An id
+//! made of version or stream would not do: one stream can become the same part of an upload twice.) A row is taken out in the transaction
+//! that counts it, in the engine that catalog and books share: so it is counted exactly once too.
 //!
 //! Invariant: over the whole life of a catalog, for each bucket and geometry, Σ stored − Σ released = Σ sizes of all versions + Σ lengths of
 //! the parts of uploads under way or waiting for collect.
@@ -49,15 +49,6 @@ pub struct Dispatch {
 /// A row's place: its prefix, when it was written, its id.
 pub type DispatchAt = (u8, Timestamp, [u8; 16]);
 
-/// The name of one event, the same however often it is told.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct EventId {
-    /// The row's id.
-    pub row: [u8; 16],
-    /// Its place among the row's events: first usage, then work.
-    pub nth: u32,
-}
-
 /// Who pays for the parts of an upload; kept beside it, because its parts go when it has long gone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UploadBill {
@@ -80,18 +71,6 @@ impl Dispatch {
     #[must_use]
     pub fn len(&self) -> usize {
         self.usage.len() + self.work.len()
-    }
-
-    /// The usage, each with its name.
-    pub fn named_usage(&self, at: &DispatchAt) -> impl Iterator<Item = (EventId, &UsageEvent)> {
-        let row = at.2;
-        (0..).zip(&self.usage).map(move |(nth, event)| (EventId { row, nth }, event))
-    }
-
-    /// The work, each with its name.
-    pub fn named_work(&self, at: &DispatchAt) -> impl Iterator<Item = (EventId, &WorkEvent)> {
-        let (row, first) = (at.2, u32::try_from(self.usage.len()).unwrap_or(u32::MAX));
-        (first..).zip(&self.work).map(move |(nth, event)| (EventId { row, nth }, event))
     }
 
     /// Adds what another tells.
@@ -227,6 +206,25 @@ impl Catalog {
             }
         }
         Ok(false)
+    }
+
+    /// Takes rows out of the outbox as part of the caller's transaction, which must be of this catalog's engine: those that are still there.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn take_told(
+        &self,
+        tx: &Tx,
+        rows: &[DispatchAt],
+    ) -> Result<Vec<(DispatchAt, Dispatch)>, CatalogError> {
+        let mut taken = Vec::with_capacity(rows.len());
+        for at in rows {
+            if let Some(dispatch) = OUTBOX.get_for_update(tx, at).await? {
+                OUTBOX.delete(tx, at);
+                taken.push((*at, dispatch));
+            }
+        }
+        Ok(taken)
     }
 
     /// Forgets rows whose events others keep from now on.

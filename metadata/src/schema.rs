@@ -8,6 +8,7 @@ use types::{
     ShardId, Slot, StreamId, Timestamp,
 };
 
+use crate::accounting::AccountingClock;
 use crate::commit::Inline;
 use crate::garbage::Release;
 use crate::holdings::{HeldDelta, Holding};
@@ -50,6 +51,9 @@ pub(crate) const BUCKET_CONFIGS: Table<(BucketId, ConfigKind, String), Vec<u8>> 
 /// Work that changes leave to workers, by queue and in order of time.
 pub(crate) const QUEUES: Table<(String, Timestamp, [u8; 8]), Vec<u8>> = Table::new(MAIN, "queue/1");
 
+/// How accounting time follows from wall time.
+pub(crate) const ACCOUNTING_CLOCK: Table<(), AccountingClock> =
+    Table::new(MAIN, "accounting-clock/1");
 /// What is to be paid for and was not told to billing yet.
 pub(crate) const OUTBOX: Table<(u8, Timestamp, [u8; 16]), Dispatch> = Table::new(MAIN, "outbox/1");
 

@@ -2,9 +2,11 @@
 
 mod account;
 mod bucket;
+mod customer;
 mod durability;
 mod key;
 mod kms;
+mod money;
 mod node;
 
 use clap::Subcommand;
@@ -45,6 +47,13 @@ enum Command {
     /// One customer's bucket: what it may hold.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// What things cost, and since when.
+    #[command(subcommand)]
+    Tariff(money::Tariff),
+    /// The books: every movement of money.
+    #[command(subcommand)]
+    Ledger(money::Ledger),
+    Settle(money::Settle),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -66,6 +75,9 @@ impl Admin {
             Command::Key(key) => key.run(&client, output).await,
             Command::Kms(kms) => kms.run(&client, output).await,
             Command::Bucket(bucket) => bucket.run(&client, output).await,
+            Command::Tariff(tariff) => tariff.run(&client, output).await,
+            Command::Ledger(ledger) => ledger.run(&client, output).await,
+            Command::Settle(settle) => settle.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,

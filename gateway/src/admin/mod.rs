@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! watchers ─▶ health                                     unsigned, reveals nothing of anybody
-//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · nodes · invites · durability · backup · fsck
+//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · money · nodes · invites · durability · backup · fsck
 //! ```
 //!
 //! Only [`auth`] can make an `Operator`, and every handler behind it demands one: a route that was mounted in front of the check
@@ -12,12 +12,14 @@ mod accounts;
 mod auth;
 pub mod backup;
 mod buckets;
+mod customers;
 mod durability;
 mod error;
 mod health;
 mod keys;
 mod kms;
 pub mod metrics;
+mod money;
 mod nodes;
 pub mod sigv4;
 
@@ -28,7 +30,7 @@ use std::time::Instant;
 use ::metrics_exporter_prometheus::PrometheusHandle;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use metadata::Catalog;
 use protocol::invite::Token;
 use seal::Keyring;
@@ -44,6 +46,8 @@ use crate::http::{Limits, serve as serve_http};
 use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 use crate::quota::Quotas;
+use crate::standing::Standings;
+use crate::upkeep::settle::Settlement;
 
 /// The SigV4 service that admin requests are signed for.
 pub const SERVICE: &str = "drystone";
@@ -63,6 +67,10 @@ pub struct AdminParts {
     pub configs: Configs,
     /// What buckets may hold.
     pub quotas: Arc<Quotas>,
+    /// The books, and what keeps them.
+    pub settlement: Settlement,
+    /// Forgotten when something about accounts' money is changed.
+    pub standings: Arc<Standings>,
     /// Seals the secrets of access keys.
     pub keyring: Arc<Keyring>,
     /// The named keys of SSE-KMS.
@@ -99,6 +107,13 @@ pub fn router(parts: AdminParts) -> Router {
     let parts = Arc::new(parts);
     let signed = Router::new()
         .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/admin/v1/accounts/{id}/money", get(customers::show).post(customers::change))
+        .route("/admin/v1/tariffs", get(money::tariffs).post(money::set_tariff))
+        .route("/admin/v1/tariffs/{from}", delete(money::drop_tariff))
+        .route("/admin/v1/ledger", get(money::entries))
+        .route("/admin/v1/ledger/balances", get(money::balances))
+        .route("/admin/v1/ledger/check", get(money::check))
+        .route("/admin/v1/settlement", get(money::progress).post(money::settle))
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{id}", get(keys::show).delete(keys::delete))
         .route("/admin/v1/keys/{id}/{change}", post(keys::change))

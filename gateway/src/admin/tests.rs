@@ -48,13 +48,21 @@ impl Api {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let clock: SharedClock = Arc::new(Frozen);
-        let engine = Arc::new(Memory::new());
-        let catalog = Catalog::new(engine, Arc::clone(&clock), Duration::from_secs(1));
+        let engine: Arc<dyn kv::Kv> = Arc::new(Memory::new());
+        let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), Duration::from_secs(1));
+        let books = billing::Billing::new(engine, billing::Rules::default());
+        let wall = metadata::AccountingClock::WALL;
+        let settlement =
+            Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), wall);
+        settlement.begin().await.expect("a tariff");
+        let standings = Arc::new(Standings::new(books, Arc::clone(&clock), wall, true));
         let keyring = Arc::new(Keyring::generate());
         let parts = AdminParts {
             keys: Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring))),
             configs: Configs::new(catalog.clone()),
             quotas: Arc::default(),
+            settlement,
+            standings,
             catalog,
             keyring,
             nodes: Arc::new(Nodes::default()),
@@ -123,7 +131,7 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
     let api = Api::new().await;
     let document: Value = serde_json::from_str(health::OPENAPI).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 19);
+    assert_eq!(paths.len(), 26);
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().expect("operations") {
             let path = path.replace("{id}", &NodeId([1; 32]).to_string());
@@ -304,4 +312,76 @@ async fn metrics_show_the_nodes() {
     let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
     let text = String::from_utf8(body.to_vec()).expect("text");
     assert!(text.contains("drystone_nodes_needed 5"), "{text}");
+}
+
+#[tokio::test]
+async fn the_operator_moves_money_with_a_reason_and_once() {
+    let api = Api::new().await;
+    let path = "/admin/v1/accounts/alice/money";
+    let deposit = |amount: &str, reason: &str| {
+        json!({ "change": "money", "kind": "deposit", "amount": amount, "reason": reason, "request": "r1" })
+    };
+    let (status, body) = api.call(Method::POST, path, Some(deposit("25.5", ""))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    for _ in 0..2 {
+        let (status, body) = api.call(Method::POST, path, Some(deposit("25.5", "transfer"))).await;
+        assert_eq!((status, &body["balance"]), (StatusCode::OK, &json!("25.500000")), "{body}");
+    }
+    let (status, body) = api.call(Method::POST, path, Some(deposit("1", "another"))).await;
+    assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("AlreadyExists")));
+    let (status, _) = api.call(Method::GET, "/admin/v1/accounts/nobody/money", None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (_, checked) = api.call(Method::GET, "/admin/v1/ledger/check", None).await;
+    assert_eq!((&checked["sound"], &checked["totals"]["bank"]), (&json!(true), &json!("25.500000")));
+    let (_, entries) = api.call(Method::GET, "/admin/v1/ledger?limit=9", None).await;
+    assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries}");
+}
+
+#[tokio::test]
+async fn tiers_freezes_and_caps_are_shown_as_they_were_set() {
+    let api = Api::new().await;
+    let path = "/admin/v1/accounts/alice/money";
+    for change in [
+        json!({ "change": "tier", "tier": "email", "reason": "r" }),
+        json!({ "change": "freeze", "kind": "billing", "reason": "unpaid" }),
+        json!({ "change": "cap", "amount": "5", "reason": "r" }),
+        json!({ "change": "cap", "key": "AK", "amount": "1", "reason": "r" }),
+    ] {
+        let (status, body) = api.call(Method::POST, path, Some(change)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    let (_, shown) = api.call(Method::GET, path, None).await;
+    assert_eq!(shown["profile"]["tier"], "email");
+    assert_eq!(shown["profile"]["freezes"][0]["reason"], "unpaid");
+    assert_eq!(shown["caps"].as_array().map(Vec::len), Some(2), "{shown}");
+    let both = json!({ "change": "cap", "bucket": "b1b", "key": "AK", "amount": "1", "reason": "r" });
+    assert_eq!(api.call(Method::POST, path, Some(both)).await.0, StatusCode::BAD_REQUEST);
+    let unfreeze = json!({ "change": "unfreeze", "kind": "billing", "reason": "paid" });
+    let (_, shown) = api.call(Method::POST, path, Some(unfreeze)).await;
+    assert_eq!(shown["profile"]["freezes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_tariff_is_for_the_future_and_reads_cost_what_they_take() {
+    let api = Api::new().await;
+    let (_, all) = api.call(Method::GET, "/admin/v1/tariffs", None).await;
+    let mut next = all[0].clone();
+    next["from"] = json!("2100-01-01");
+    next["tariff"]["note"] = json!("a test");
+    let (status, body) = api.call(Method::POST, "/admin/v1/tariffs", Some(next.clone())).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let mut cheap = next.clone();
+    cheap["tariff"]["prices"]["requests"][1] = json!("0.000001");
+    let (status, body) = api.call(Method::POST, "/admin/v1/tariffs", Some(cheap)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body["message"].as_str().is_some_and(|words| words.contains("64 KiB")), "{body}");
+    let mut past = next.clone();
+    past["from"] = json!("2000-01-01");
+    let (status, body) = api.call(Method::POST, "/admin/v1/tariffs", Some(past)).await;
+    assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("PastIsFixed")));
+    let gone = api.call(Method::DELETE, "/admin/v1/tariffs/2100-01-01", None).await;
+    assert_eq!(gone.0, StatusCode::NO_CONTENT);
+    let (status, body) =
+        api.call(Method::POST, "/admin/v1/settlement", Some(json!({ "dry_run": true }))).await;
+    assert_eq!((status, &body["preview"]), (StatusCode::OK, &Value::Null), "{body}");
 }

@@ -79,10 +79,10 @@ impl Service {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let counting = self.counter.begin(&mut request);
+        let bill = self.counter.begin(&mut request);
         let begun = self.logger.begin(&mut request);
         let mut answer = self.answer_unlogged(request).await;
-        self.counter.end(&counting, answer.status());
+        self.counter.end(&bill, answer.status());
         self.logger.end(begun, &mut answer).await;
         answer
     }

@@ -13,35 +13,103 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ::http::{Method, Request, StatusCode, header};
+use ::http::{HeaderName, Method, Request, StatusCode, header};
+use billing::account::Action;
+use billing::{BillingError, Usage};
 use futures::{StreamExt as _, TryStreamExt as _};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 use types::usage::RequestClass;
 
 use super::address;
 use crate::get;
 use crate::metering::{Metering, Payer};
+use crate::standing::{Refused, Standings};
 
-/// Where the gate notes who pays. In the extensions of every request.
-#[derive(Clone, Default)]
-pub(super) struct Bill(Arc<OnceLock<Charged>>);
+/// What a request is for those who pay, and who that is. In the extensions of every request.
+#[derive(Clone)]
+pub(super) struct Bill(Arc<Inner>);
+
+struct Inner {
+    /// None of a free one.
+    class: Option<RequestClass>,
+    action: Action,
+    /// Bytes that it brings.
+    brings: u64,
+    /// Noted by the gate.
+    charged: OnceLock<Charged>,
+}
 
 /// Who pays, and whether the request was a stranger's.
-#[derive(Clone)]
 struct Charged {
     payer: Arc<Payer>,
     stranger: bool,
 }
 
 impl Bill {
-    /// Notes who pays for the first bucket of a request: a copy's target, not its source.
-    pub(super) fn note(&self, payer: Payer, stranger: bool) {
-        let _ = self.0.set(Charged { payer: Arc::new(payer), stranger });
+    /// Notes who pays for the first bucket of a request (a copy's target, not its source), and asks whether they may.
+    ///
+    /// # Errors
+    /// What freezes, caps, ceilings and tiers forbid.
+    pub(super) async fn charge(
+        &self,
+        payer: Payer,
+        stranger: bool,
+        standings: &Standings,
+    ) -> S3Result<()> {
+        let payer = Arc::new(payer);
+        if self.0.charged.set(Charged { payer: Arc::clone(&payer), stranger }).is_err() {
+            return Ok(());
+        }
+        let mut usage = Usage::default();
+        if let Some(class) = self.0.class {
+            usage.requests[class as usize] = 1;
+        }
+        let admitted = standings.admit(&payer, self.0.action, usage, self.0.brings).await;
+        admitted.map_err(refused)
+    }
+
+    /// Asks whether whoever pays may send so many bytes.
+    ///
+    /// # Errors
+    /// As [`Self::charge`].
+    pub(super) async fn egress(&self, bytes: u64, standings: &Standings) -> S3Result<()> {
+        match self.payer() {
+            Some(payer) => standings.admit_egress(payer, bytes).await.map_err(refused),
+            None => Ok(()),
+        }
     }
 
     /// Who pays, once the gate has said so.
-    pub(super) fn payer(&self) -> Option<&Arc<Payer>> {
-        self.0.get().map(|charged| &charged.payer)
+    fn payer(&self) -> Option<&Arc<Payer>> {
+        self.0.charged.get().map(|charged| &charged.payer)
     }
+}
+
+/// What somebody is told whose request is not paid for.
+fn refused(why: Refused) -> S3Error {
+    let message = why.to_string();
+    let (code, status) = match why {
+        Refused::TooMany(_) => (S3ErrorCode::SlowDown, StatusCode::SERVICE_UNAVAILABLE),
+        Refused::Billing(BillingError::Frozen { .. }) => {
+            (S3ErrorCode::AccountProblem, StatusCode::FORBIDDEN)
+        }
+        Refused::Billing(BillingError::SpendCap { .. }) => {
+            (S3ErrorCode::Custom("SpendCapExceeded".into()), StatusCode::FORBIDDEN)
+        }
+        Refused::Billing(BillingError::TooDear { .. }) => {
+            (S3ErrorCode::Custom("PriceCeilingExceeded".into()), StatusCode::FORBIDDEN)
+        }
+        Refused::Billing(BillingError::TierLimit { .. }) => {
+            (S3ErrorCode::Custom("QuotaExceeded".into()), StatusCode::FORBIDDEN)
+        }
+        Refused::Billing(error) => {
+            tracing::error!(%error, "the books do not say where an account stands");
+            return S3Error::new(S3ErrorCode::InternalError);
+        }
+    };
+    let mut answer = S3Error::with_message(code, message);
+    answer.set_status_code(status);
+    answer
 }
 
 /// Counts requests. Cheap to clone.
@@ -51,29 +119,30 @@ pub(super) struct Counter {
     domain: Option<Arc<str>>,
 }
 
-/// A request under way.
-pub(super) struct Counting {
-    bill: Bill,
-    class: Option<RequestClass>,
-}
-
 impl Counter {
     pub(super) fn new(metering: Arc<Metering>, domain: Option<&str>) -> Self {
         Self { metering, domain: domain.map(Into::into) }
     }
 
     /// Follows a request from here on.
-    pub(super) fn begin<B>(&self, request: &mut Request<B>) -> Counting {
-        let bill = Bill::default();
-        request.extensions_mut().insert(bill.clone());
+    pub(super) fn begin<B>(&self, request: &mut Request<B>) -> Bill {
         let query = request.uri().query().unwrap_or_default();
         let class = class(request.method(), query, self.has_key(request));
-        Counting { bill, class }
+        let action = match class {
+            Some(RequestClass::Write) => Action::Write,
+            Some(RequestClass::Read) => Action::Read,
+            Some(RequestClass::List) => Action::List,
+            None => Action::Delete,
+        };
+        let brings = if action == Action::Write { length(request) } else { 0 };
+        let bill = Bill(Arc::new(Inner { class, action, brings, charged: OnceLock::new() }));
+        request.extensions_mut().insert(bill.clone());
+        bill
     }
 
     /// Counts it, now that its answer is there.
-    pub(super) fn end(&self, counting: &Counting, status: StatusCode) {
-        let (Some(charged), Some(class)) = (counting.bill.0.get(), counting.class) else { return };
+    pub(super) fn end(&self, bill: &Bill, status: StatusCode) {
+        let (Some(charged), Some(class)) = (bill.0.charged.get(), bill.0.class) else { return };
         let knocked = charged.stranger && status == StatusCode::FORBIDDEN;
         if !knocked && !status.is_server_error() {
             self.metering.request(&charged.payer, class);
@@ -99,6 +168,13 @@ pub(super) fn counted(body: get::Body, bill: Option<&Bill>, metering: &Arc<Meter
     let Some(payer) = bill.and_then(Bill::payer).cloned() else { return body };
     let metering = Arc::clone(metering);
     body.inspect_ok(move |piece| metering.egress(&payer, piece.len() as u64)).boxed()
+}
+
+/// Bytes that a request says it brings. (What a copy brings is known only later, and counted when it is there.)
+fn length<B>(request: &Request<B>) -> u64 {
+    let number = |name: HeaderName| request.headers().get(name)?.to_str().ok()?.parse().ok();
+    let decoded = number(HeaderName::from_static("x-amz-decoded-content-length"));
+    decoded.or_else(|| number(header::CONTENT_LENGTH)).unwrap_or(0)
 }
 
 /// The class of a request; none of a free one.

@@ -56,6 +56,7 @@ use crate::configs::Configs;
 use crate::get::Reader;
 use crate::logbook::LogBook;
 use crate::metering::Metering;
+use crate::standing::Standings;
 use crate::put::{PUT_MAX, Writer};
 
 pub(crate) use authorize::is_reserved;
@@ -113,6 +114,8 @@ pub struct S3Parts {
     pub log: Arc<LogBook>,
     /// Counts what is to be paid for.
     pub metering: Arc<Metering>,
+    /// Says whether payers may go on.
+    pub standings: Arc<Standings>,
     /// Stores bytes.
     pub writer: Writer,
     /// Reads bytes.
@@ -136,8 +139,8 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, configs, changes, log, metering, writer, reader, keyring, settings } =
-        parts;
+    let S3Parts { catalog, configs, changes, log, writer, reader, keyring, settings, .. } = parts;
+    let (metering, standings) = (parts.metering, parts.standings);
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
     let rates = Arc::new(rate::Rates::new(settings.rate_limit));
@@ -159,6 +162,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     let gate = authorize::Gate::new(
         catalog.clone(),
         Arc::clone(&keys),
+        standings,
         Arc::clone(&clock),
         &settings.region,
     );

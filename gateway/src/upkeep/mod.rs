@@ -13,6 +13,7 @@
 //! | [`lifecycle`] | ends and moves versions as the buckets' rules say |
 //! | [`notify`] | sends events to webhooks |
 //! | [`replicate`] | makes copies in other buckets |
+//! | [`settle`] | counts what is to be paid for, and settles days |
 //! | [`usage`] | adds up the buckets that have a quota |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
@@ -26,6 +27,7 @@ pub mod notify;
 pub mod reconcile;
 pub mod repair;
 pub mod replicate;
+pub mod settle;
 pub mod usage;
 pub mod worker;
 

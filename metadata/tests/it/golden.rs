@@ -23,7 +23,7 @@ use metadata::records::{
 };
 use metadata::rename::Renamed;
 use metadata::schema::WRAP_FAMILY;
-use metadata::{Catalog, ListQuery, LocatedBody};
+use metadata::{AccountingClock, Catalog, ListQuery, LocatedBody};
 use serde::Serialize;
 use types::GeometryName::Local;
 use types::usage::{RequestClass, UsageEvent, UsageKind, WorkEvent, WorkKind};
@@ -58,6 +58,7 @@ const GOLDEN: &[Golden] = &[
     (MAIN, "bucket-of/1", "616c696365000070686f746f730000", ""),
     (MAIN, "bucket-config/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b010710000", "027b7d"),
     (MAIN, "queue/1", "7100000000018bcfe568000102030405060708", "027b7d"),
+    (MAIN, "accounting-clock/1", "", "80d095ffbc3181d095ffbc31e807"),
     (
         MAIN,
         "outbox/1",
@@ -572,6 +573,8 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("bucket-of/1", &(alice(), bucket_name()), &());
     rows.main("bucket-config/1", &(BUCKET, ConfigKind::Quota, "q".to_owned()), &b"{}".to_vec());
     rows.main("queue/1", &("q".to_owned(), T, [1_u8, 2, 3, 4, 5, 6, 7, 8]), &b"{}".to_vec());
+    let clock = AccountingClock { wall: T, accounting: Timestamp(T.0 + 1), hour: 1000 };
+    rows.main("accounting-clock/1", &(), &clock);
     rows.main("outbox/1", &(7_u8, T, [0x17_u8; 16]), &dispatch());
     rows.main("object/2", &(BUCKET, inline_key), &inline_entry);
     rows.main("object/2", &(BUCKET, extents_key), &extents_entry);
@@ -723,6 +726,9 @@ async fn golden_objects_and_uploads_read_as_what_they_were() {
     let at = (BUCKET, upload_key, MANIFESTS[2]);
     assert_eq!(catalog.upload(&at).await.expect("there"), upload());
     assert_eq!(catalog.parts(MANIFESTS[2], 0, 9).await.expect("read"), [(9, part())]);
+    let hour = std::time::Duration::from_secs(1);
+    let clock = catalog.accounting_clock(hour).await.expect("read");
+    assert_eq!(clock.at(Timestamp(T.0 + 1)), Timestamp(T.0 + 3601));
     let at = (7, T, [0x17; 16]);
     assert_eq!(catalog.outbox(99).await.expect("read"), [(at, dispatch())]);
 }

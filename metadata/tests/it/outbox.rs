@@ -220,13 +220,18 @@ async fn what_was_told_is_forgotten_row_by_row(world: World) {
     }
     let rows = world.catalog.outbox(usize::MAX).await.expect("read");
     assert_eq!(rows.len(), 3);
-    let (at, dispatch) = &rows[0];
-    let named: Vec<_> = dispatch.named_usage(at).collect();
-    assert_eq!((named.len(), named[0].0.row, named[0].0.nth), (1, at.2, 0));
-    let now = at.1;
+    let now = rows[0].0.1;
     assert!(!world.catalog.outbox_before(now).await.expect("read"));
     assert!(world.catalog.outbox_before(Timestamp(now.0 + 1)).await.expect("read"));
-    for (left, (at, _)) in (0..3).rev().zip(&rows) {
+    let (catalog, first) = (&world.catalog, rows[0].0);
+    let engine = catalog.engine();
+    let taken = kv::transact(&**engine, |tx| async move {
+        let taken = catalog.take_told(&tx, &[first]).await?;
+        assert_eq!(catalog.take_told(&tx, &[first]).await?, [], "it is taken");
+        Ok::<_, CatalogError>(taken)
+    });
+    assert_eq!(taken.await.expect("taken"), [rows[0].clone()]);
+    for (left, (at, _)) in (0..2).rev().zip(&rows[1..]) {
         world.catalog.forget_told(&[*at]).await.expect("forgotten");
         assert_eq!(world.catalog.outbox(usize::MAX).await.expect("read").len(), left);
     }

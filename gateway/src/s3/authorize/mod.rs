@@ -43,6 +43,7 @@ use super::metered::Bill;
 use super::policy::{Asked, Verdict};
 use crate::http::RequestId;
 use crate::metering::Payer;
+use crate::standing::Standings;
 
 /// The header and parameter in which a temporary key's token comes.
 pub(super) const TOKEN: &str = "x-amz-security-token";
@@ -55,6 +56,7 @@ pub(super) struct Gate {
     catalog: Catalog,
     keys: Arc<AccessKeys>,
     accesses: Arc<Accesses>,
+    standings: Arc<Standings>,
     clock: SharedClock,
     region: Arc<str>,
 }
@@ -63,11 +65,12 @@ impl Gate {
     pub(super) fn new(
         catalog: Catalog,
         keys: Arc<AccessKeys>,
+        standings: Arc<Standings>,
         clock: SharedClock,
         region: &str,
     ) -> Self {
         let accesses = Arc::new(Accesses::new(catalog.clone()));
-        Self { catalog, keys, accesses, clock, region: region.into() }
+        Self { catalog, keys, accesses, standings, clock, region: region.into() }
     }
 
     /// Lets an account act on what is its own: on `bucket`, if it is about one that may not be there yet.
@@ -191,7 +194,8 @@ impl Gate {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
         if let Some(bill) = request.extensions.get::<Bill>() {
-            bill.note(payer(&caller, &row, access.requester_pays), foreign);
+            let payer = payer(&caller, &row, access.requester_pays);
+            bill.charge(payer, foreign, &self.standings).await?;
         }
         let id = request.extensions.get::<RequestId>().copied();
         Ok(Door::new(self.clone(), caller, Opened { name, row, access }, envelope, id))
@@ -200,6 +204,11 @@ impl Gate {
     /// What is said of access to a bucket is looked up anew at the next request: it was changed.
     pub(super) fn forget_bucket(&self, id: BucketId) {
         self.accesses.forget(id);
+    }
+
+    /// Where payers stand.
+    pub(super) fn standings(&self) -> &Standings {
+        &self.standings
     }
 
     /// The time.

@@ -55,6 +55,9 @@ pub(in crate::s3) async fn run(
     let Located { entry, detail, .. } = &found.located;
     archive::check_readable(settings, entry, detail, gate.now())?;
     let len = found.bytes.end - found.bytes.start;
+    if let Some(bill) = &bill {
+        bill.egress(len, gate.standings()).await?;
+    }
     let bytes = if len == 0 {
         StreamingBlob::from(Bytes::new())
     } else {
