@@ -216,8 +216,7 @@ impl App {
         let settlement =
             Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), accounting);
         settlement.begin().await?;
-        let standings =
-            Standings::new(books, Arc::clone(&clock), accounting, config.tier_limits);
+        let standings = Standings::new(books, Arc::clone(&clock), accounting, config.tier_limits);
         let standings = Arc::new(standings);
         let metering = Arc::new(Metering::new(Arc::clone(&clock)));
         let reader = Reader::new(

@@ -137,7 +137,8 @@ impl Standings {
     async fn load(&self, payer: &Payer) -> Result<Known, BillingError> {
         let now = self.accounting.at(self.clock.now());
         let Payer { account, bucket, key } = payer;
-        let mut standing = self.billing.standing(account, Some(*bucket), key.as_deref(), now).await?;
+        let mut standing =
+            self.billing.standing(account, Some(*bucket), key.as_deref(), now).await?;
         if !self.tiers {
             standing.limits = UNLIMITED;
         }

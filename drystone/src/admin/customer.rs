@@ -217,7 +217,11 @@ fn words(customer: &Value) -> String {
         rows.push(vec!["FROZEN".to_owned(), words]);
     }
     for cap in customer["caps"].as_array().into_iter().flatten() {
-        let spent = if cap["spent"].is_null() { String::new() } else { format!(", spent {}", text(cap, "spent")) };
+        let spent = if cap["spent"].is_null() {
+            String::new()
+        } else {
+            format!(", spent {}", text(cap, "spent"))
+        };
         let words = format!("{} a month on {}{spent}", text(cap, "cap"), text(cap, "scope"));
         rows.push(vec!["cap".to_owned(), words]);
     }
@@ -241,6 +245,9 @@ mod tests {
             "profile": { "tier": "email", "freezes": [{ "kind": "billing", "reason": "unpaid" }] },
             "caps": [{ "scope": "bucket b", "cap": "5.000000", "spent": null }]
         }));
-        assert!(shown.contains("billing: unpaid") && shown.contains("5.000000 a month on bucket b"), "{shown}");
+        assert!(
+            shown.contains("billing: unpaid") && shown.contains("5.000000 a month on bucket b"),
+            "{shown}"
+        );
     }
 }

@@ -8,6 +8,7 @@ mod key;
 mod kms;
 mod money;
 mod node;
+mod payout;
 
 use clap::Subcommand;
 
@@ -54,6 +55,12 @@ enum Command {
     #[command(subcommand)]
     Ledger(money::Ledger),
     Settle(money::Settle),
+    /// Money that leaves: what node owners are paid.
+    #[command(subcommand)]
+    Payout(payout::Payouts),
+    /// What customers are charged, month by month.
+    #[command(subcommand)]
+    Invoice(payout::Invoice),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -78,6 +85,8 @@ impl Admin {
             Command::Tariff(tariff) => tariff.run(&client, output).await,
             Command::Ledger(ledger) => ledger.run(&client, output).await,
             Command::Settle(settle) => settle.run(&client, output).await,
+            Command::Payout(payouts) => payouts.run(&client, output).await,
+            Command::Invoice(invoice) => invoice.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,

@@ -226,7 +226,9 @@ pub(super) fn plain(word: &str) -> Result<(), CliError> {
     if !word.is_empty() && word.bytes().all(fine) {
         Ok(())
     } else {
-        Err(CliError::Usage(format!("{word:?} names nothing; write letters, digits, '-', '_' or '.'")))
+        Err(CliError::Usage(format!(
+            "{word:?} names nothing; write letters, digits, '-', '_' or '.'"
+        )))
     }
 }
 
@@ -237,14 +239,21 @@ fn tariffs(all: &Value) -> String {
         .flatten()
         .map(|dated| {
             let (tariff, prices) = (&dated["tariff"], &dated["tariff"]["prices"]);
-            let of = |place: &str| prices.pointer(place).and_then(Value::as_str).unwrap_or("").to_owned();
+            let of = |place: &str| {
+                prices.pointer(place).and_then(Value::as_str).unwrap_or("").to_owned()
+            };
             let storage = ["/storage/0", "/storage/1", "/storage/2"].map(of).join(" / ");
             let requests = ["/requests/0", "/requests/1", "/requests/2"].map(of).join(" / ");
-            vec![text(dated, "from"), storage, text(prices, "egress"), requests, text(tariff, "note")]
+            vec![
+                text(dated, "from"),
+                storage,
+                text(prices, "egress"),
+                requests,
+                text(tariff, "note"),
+            ]
         })
         .collect();
-    let heading =
-        ["FROM", "GB-MONTH local/home/wide", "GB OUT", "1000 write/read/list", "WHY"];
+    let heading = ["FROM", "GB-MONTH local/home/wide", "GB OUT", "1000 write/read/list", "WHY"];
     table(&heading, &rows, "no tariff")
 }
 

@@ -195,7 +195,7 @@ async fn bucket_of(
     }
 }
 
-async fn find(admin: &AdminParts, id: &str) -> Result<AccountId, ApiError> {
+pub(super) async fn find(admin: &AdminParts, id: &str) -> Result<AccountId, ApiError> {
     let none = || ApiError::Catalog(CatalogError::Missing("account"));
     let account: AccountId = id.parse().map_err(|_| none())?;
     admin.catalog.account(&account).await?.map(|_| account).ok_or_else(none)

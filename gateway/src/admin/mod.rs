@@ -21,6 +21,8 @@ mod kms;
 pub mod metrics;
 mod money;
 mod nodes;
+mod papers;
+mod payouts;
 pub mod sigv4;
 
 use std::path::PathBuf;
@@ -108,6 +110,14 @@ pub fn router(parts: AdminParts) -> Router {
     let signed = Router::new()
         .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/admin/v1/accounts/{id}/money", get(customers::show).post(customers::change))
+        .route("/admin/v1/accounts/{id}/invoice", get(papers::invoice))
+        .route("/admin/v1/accounts/{id}/payee", post(payouts::set_payee))
+        .route("/admin/v1/invoices", post(papers::issue))
+        .route("/admin/v1/payouts", get(payouts::list).post(payouts::prepare))
+        .route("/admin/v1/payouts/{name}", get(payouts::show).post(payouts::step))
+        .route("/admin/v1/payouts/{name}/file", get(payouts::file))
+        .route("/admin/v1/nodes/{id}/statement", get(papers::statement))
+        .route("/admin/v1/nodes/{id}/owner", post(papers::set_owner))
         .route("/admin/v1/tariffs", get(money::tariffs).post(money::set_tariff))
         .route("/admin/v1/tariffs/{from}", delete(money::drop_tariff))
         .route("/admin/v1/ledger", get(money::entries))

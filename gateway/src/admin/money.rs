@@ -132,7 +132,9 @@ fn shown(number: u64, entry: &Entry) -> Result<ShownEntry, ApiError> {
         id: entry.id.to_string(),
         at: rfc3339(entry.at),
         cause: cause.map_err(|error| ApiError::Invalid(error.to_string()))?,
-        postings: postings.map(|posting| ShownPosting::of(&posting.account, posting.amount)).collect(),
+        postings: postings
+            .map(|posting| ShownPosting::of(&posting.account, posting.amount))
+            .collect(),
         chain: hex::encode(entry.chain),
     })
 }

@@ -52,8 +52,7 @@ impl Api {
         let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), Duration::from_secs(1));
         let books = billing::Billing::new(engine, billing::Rules::default());
         let wall = metadata::AccountingClock::WALL;
-        let settlement =
-            Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), wall);
+        let settlement = Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), wall);
         settlement.begin().await.expect("a tariff");
         let standings = Arc::new(Standings::new(books, Arc::clone(&clock), wall, true));
         let keyring = Arc::new(Keyring::generate());
@@ -131,7 +130,7 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
     let api = Api::new().await;
     let document: Value = serde_json::from_str(health::OPENAPI).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 26);
+    assert_eq!(paths.len(), 34);
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().expect("operations") {
             let path = path.replace("{id}", &NodeId([1; 32]).to_string());
@@ -318,9 +317,7 @@ async fn metrics_show_the_nodes() {
 async fn the_operator_moves_money_with_a_reason_and_once() {
     let api = Api::new().await;
     let path = "/admin/v1/accounts/alice/money";
-    let deposit = |amount: &str, reason: &str| {
-        json!({ "change": "money", "kind": "deposit", "amount": amount, "reason": reason, "request": "r1" })
-    };
+    let deposit = |amount: &str, reason: &str| json!({ "change": "money", "kind": "deposit", "amount": amount, "reason": reason, "request": "r1" });
     let (status, body) = api.call(Method::POST, path, Some(deposit("25.5", ""))).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
     for _ in 0..2 {
@@ -332,7 +329,10 @@ async fn the_operator_moves_money_with_a_reason_and_once() {
     let (status, _) = api.call(Method::GET, "/admin/v1/accounts/nobody/money", None).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (_, checked) = api.call(Method::GET, "/admin/v1/ledger/check", None).await;
-    assert_eq!((&checked["sound"], &checked["totals"]["bank"]), (&json!(true), &json!("25.500000")));
+    assert_eq!(
+        (&checked["sound"], &checked["totals"]["bank"]),
+        (&json!(true), &json!("25.500000"))
+    );
     let (_, entries) = api.call(Method::GET, "/admin/v1/ledger?limit=9", None).await;
     assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries}");
 }
@@ -354,7 +354,8 @@ async fn tiers_freezes_and_caps_are_shown_as_they_were_set() {
     assert_eq!(shown["profile"]["tier"], "email");
     assert_eq!(shown["profile"]["freezes"][0]["reason"], "unpaid");
     assert_eq!(shown["caps"].as_array().map(Vec::len), Some(2), "{shown}");
-    let both = json!({ "change": "cap", "bucket": "b1b", "key": "AK", "amount": "1", "reason": "r" });
+    let both =
+        json!({ "change": "cap", "bucket": "b1b", "key": "AK", "amount": "1", "reason": "r" });
     assert_eq!(api.call(Method::POST, path, Some(both)).await.0, StatusCode::BAD_REQUEST);
     let unfreeze = json!({ "change": "unfreeze", "kind": "billing", "reason": "paid" });
     let (_, shown) = api.call(Method::POST, path, Some(unfreeze)).await;

@@ -56,8 +56,8 @@ use crate::configs::Configs;
 use crate::get::Reader;
 use crate::logbook::LogBook;
 use crate::metering::Metering;
-use crate::standing::Standings;
 use crate::put::{PUT_MAX, Writer};
+use crate::standing::Standings;
 
 pub(crate) use authorize::is_reserved;
 pub use front::Service;
