@@ -5,6 +5,7 @@ mod admin;
 mod backup;
 mod client;
 mod error;
+mod estimate;
 mod gateway;
 mod log;
 mod output;
@@ -51,6 +52,7 @@ enum Command {
     Gateway(Box<gateway::Gateway>),
     /// Ask a running gateway, or tell it what to do.
     Admin(admin::Admin),
+    Estimate(estimate::Estimate),
     /// Back up a running gateway's catalog and keys into a new folder on its machine.
     Backup(backup::Backup),
     /// Make a new data folder from a backup.
@@ -63,6 +65,7 @@ impl Command {
             Self::Up(up) => up.run(output).await,
             Self::Gateway(gateway) => gateway.run(output).await,
             Self::Admin(admin) => admin.run(output).await,
+            Self::Estimate(estimate) => estimate.run(output).await,
             Self::Backup(backup) => backup.run(output).await,
             Self::Restore(restore) => restore.run(output),
         }
@@ -144,6 +147,8 @@ mod tests {
             "drystone admin invite --hours 3 --data d",
             "drystone admin durability",
             "drystone admin fsck",
+            "drystone estimate node --disk 500GB --up 20Mbit --hours 12",
+            "drystone estimate customer --store 2TB --egress 300GB",
             "drystone backup --to d",
             "drystone restore --from b --data d",
         ] {

@@ -19,6 +19,7 @@ pub mod compute;
 pub mod config;
 pub mod configs;
 pub mod digest;
+pub mod estimates;
 pub mod get;
 pub mod http;
 pub mod keys;

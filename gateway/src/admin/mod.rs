@@ -15,6 +15,7 @@ mod buckets;
 mod customers;
 mod durability;
 mod error;
+mod estimate;
 mod health;
 mod keys;
 mod kms;
@@ -112,6 +113,8 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/admin/v1/accounts/{id}/money", get(customers::show).post(customers::change))
         .route("/admin/v1/accounts/{id}/invoice", get(papers::invoice))
         .route("/admin/v1/accounts/{id}/payee", post(payouts::set_payee))
+        .route("/admin/v1/estimate/node", get(estimate::node))
+        .route("/admin/v1/estimate/customer", get(estimate::customer))
         .route("/admin/v1/invoices", post(papers::issue))
         .route("/admin/v1/payouts", get(payouts::list).post(payouts::prepare))
         .route("/admin/v1/payouts/{name}", get(payouts::show).post(payouts::step))

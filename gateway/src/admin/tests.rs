@@ -130,7 +130,7 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
     let api = Api::new().await;
     let document: Value = serde_json::from_str(health::OPENAPI).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 34);
+    assert_eq!(paths.len(), 36);
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().expect("operations") {
             let path = path.replace("{id}", &NodeId([1; 32]).to_string());

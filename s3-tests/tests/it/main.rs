@@ -17,6 +17,7 @@ mod lifecycle;
 mod listings;
 mod logging;
 mod memory;
+mod money;
 mod multipart;
 mod notifications;
 mod object_lock;
