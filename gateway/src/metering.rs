@@ -12,7 +12,6 @@
 //! Invariant: everything counted is told exactly once, unless the process dies: then what the last [`FLUSH`] counted is given away.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,10 +164,7 @@ impl Sheet {
             return;
         }
         for (payer, more) in other.used {
-            match self.used.entry(payer) {
-                Entry::Occupied(mut sum) => sum.get_mut().add(more),
-                Entry::Vacant(none) => drop(none.insert(more)),
-            }
+            self.used.entry(payer).or_default().add(more);
         }
         for (node, more) in other.worked {
             let sum = self.worked.entry(node).or_default();
@@ -216,7 +212,7 @@ fn is_something(kind: &UsageKind) -> bool {
     !matches!(kind, UsageKind::Egress { bytes: 0 } | UsageKind::Requests { count: 0, .. })
 }
 
-/// The payer's line. It is written out only where it is new.
+/// The payer's line.
 fn used<'a>(sheet: &'a mut Sheet, payer: &Arc<Payer>) -> &'a mut Used {
     sheet.used.entry(Arc::clone(payer)).or_default()
 }

@@ -181,7 +181,7 @@ impl Catalog {
             let done = kv::transact(&*self.kv, |tx| async move {
                 let parts = PARTS.scan(&tx, KeyPrefix::of(&manifest), STEP).await?;
                 let dropped = || {
-                    let chosen = |number| chosen.binary_search(number).is_ok();
+                    let chosen = |number: &u32| chosen.binary_search(number).is_ok();
                     parts.iter().filter(move |((_, number), _)| !chosen(number))
                 };
                 let streams = dropped().map(|((_, number), part)| (*number, part.stream));

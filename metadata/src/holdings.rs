@@ -16,7 +16,7 @@
 //! Invariant (checked in `tests/it/holdings.rs`): once all deltas are taken in, a slot's bytes are Σ shard lengths of the group's segments
 //! that do not miss the slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kv::{KeyPrefix, Tx};
 use serde::{Deserialize, Serialize};
@@ -256,7 +256,7 @@ impl Catalog {
         let at = self.now();
         let known: BTreeMap<NodeId, u64> = before.iter().copied().collect();
         let mut work = Vec::new();
-        let nodes: std::collections::BTreeSet<_> = known.keys().chain(after.keys()).collect();
+        let nodes: BTreeSet<_> = known.keys().chain(after.keys()).collect();
         for node in nodes {
             let (was, is) = (known.get(node).copied().unwrap_or(0), after.get(node).copied());
             let is = is.unwrap_or(0);

@@ -14,7 +14,7 @@
 //! Invariant: over the whole life of a catalog, for each bucket and geometry, Σ stored − Σ released = Σ sizes of all versions + Σ lengths of
 //! the parts of uploads under way or waiting for collect.
 
-use kv::{KeyPrefix, Span, Tx};
+use kv::{KeyPrefix, Tx};
 use serde::{Deserialize, Serialize};
 use types::usage::{UsageEvent, UsageKind, WorkEvent};
 use types::{AccountId, BucketId, GeometryName, ManifestId, Timestamp};
@@ -25,8 +25,6 @@ use crate::{Catalog, CatalogError};
 
 /// Rows are spread over this many prefixes, so that an engine of many machines does not append to one end.
 const SPREAD: u8 = 16;
-/// Rows forgotten in one transaction.
-const STEP: usize = 1_000;
 /// Events in one row at most: with names of full length about half of what a value may hold.
 pub const EVENTS_PER_ROW: usize = 250;
 
@@ -192,22 +190,6 @@ impl Catalog {
         Ok(rows)
     }
 
-    /// Whether a row is there that was written before `time`.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn outbox_before(&self, time: Timestamp) -> Result<bool, CatalogError> {
-        let snap = self.kv.snapshot().await?;
-        for prefix in 0..SPREAD {
-            let span =
-                Span::of(&KeyPrefix::of(&prefix)).before_prefix(&KeyPrefix::of(&(prefix, time)));
-            if !OUTBOX.scan(&snap, span, 1).await?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Takes rows out of the outbox as part of the caller's transaction, which must be of this catalog's engine: those that are still there.
     ///
     /// # Errors
@@ -225,23 +207,6 @@ impl Catalog {
             }
         }
         Ok(taken)
-    }
-
-    /// Forgets rows whose events others keep from now on.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn forget_told(&self, told: &[DispatchAt]) -> Result<(), CatalogError> {
-        for step in told.chunks(STEP) {
-            kv::transact(&*self.kv, |tx| async move {
-                for at in step {
-                    OUTBOX.delete(&tx, at);
-                }
-                Ok::<_, CatalogError>(())
-            })
-            .await?;
-        }
-        Ok(())
     }
 }
 

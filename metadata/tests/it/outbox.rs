@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use metadata::list_versions::ListedVersion;
 use metadata::records::Versioning;
 use metadata::{
-    Append, CatalogError, Condition, Delete, Dispatch, Entry, Etag, ListQuery, NewObject,
-    Preconditions, Rename,
+    Append, CatalogError, Condition, Delete, Dispatch, DispatchAt, Entry, Etag, ListQuery,
+    NewObject, Preconditions, Rename,
 };
 use types::GeometryName::{self, Local};
 use types::usage::{UsageEvent, UsageKind, WorkEvent, WorkKind};
@@ -20,7 +20,7 @@ on_every_engine! {
     parts_are_told_as_they_come_and_go,
     a_change_of_class_moves_bytes_from_one_price_to_another,
     a_refused_change_tells_nothing,
-    what_was_told_is_forgotten_row_by_row,
+    what_was_told_is_taken_out_once,
     more_reads_than_fit_a_transaction_are_all_told,
 }
 
@@ -66,12 +66,24 @@ pub(crate) async fn check(world: &World) {
     assert_eq!(told(world).await, held(world).await);
 }
 
+/// Takes rows out, as a settlement does.
+async fn take(world: &World, rows: &[DispatchAt]) -> Vec<(DispatchAt, Dispatch)> {
+    let catalog = &world.catalog;
+    let engine = catalog.engine();
+    let taken = kv::transact(&**engine, |tx| async move {
+        let taken = catalog.take_told(&tx, rows).await?;
+        assert_eq!(catalog.take_told(&tx, rows).await?, [], "they are taken");
+        Ok::<_, CatalogError>(taken)
+    });
+    taken.await.expect("taken")
+}
+
 /// What was told since the last time: what was released, then what was stored, small before large.
 async fn news(world: &World) -> Vec<UsageKind> {
     let mut rows = world.catalog.outbox(usize::MAX).await.expect("read");
     rows.sort_by_key(|(at, _)| at.1);
     let told: Vec<_> = rows.iter().map(|(at, _)| *at).collect();
-    world.catalog.forget_told(&told).await.expect("forgotten");
+    take(world, &told).await;
     let mut kinds: Vec<_> =
         rows.into_iter().flat_map(|(_, row)| row.usage).map(|event| event.kind).collect();
     kinds.sort_by_key(|kind| match kind {
@@ -214,25 +226,15 @@ async fn a_refused_change_tells_nothing(world: World) {
     check(&world).await;
 }
 
-async fn what_was_told_is_forgotten_row_by_row(world: World) {
+async fn what_was_told_is_taken_out_once(world: World) {
     for name in ["a", "b", "c"] {
         world.commit(&world.inline(&key(name))).await.expect("stored");
     }
     let rows = world.catalog.outbox(usize::MAX).await.expect("read");
     assert_eq!(rows.len(), 3);
-    let now = rows[0].0.1;
-    assert!(!world.catalog.outbox_before(now).await.expect("read"));
-    assert!(world.catalog.outbox_before(Timestamp(now.0 + 1)).await.expect("read"));
-    let (catalog, first) = (&world.catalog, rows[0].0);
-    let engine = catalog.engine();
-    let taken = kv::transact(&**engine, |tx| async move {
-        let taken = catalog.take_told(&tx, &[first]).await?;
-        assert_eq!(catalog.take_told(&tx, &[first]).await?, [], "it is taken");
-        Ok::<_, CatalogError>(taken)
-    });
-    assert_eq!(taken.await.expect("taken"), [rows[0].clone()]);
-    for (left, (at, _)) in (0..2).rev().zip(&rows[1..]) {
-        world.catalog.forget_told(&[*at]).await.expect("forgotten");
+    for (left, row) in (0..3).rev().zip(&rows) {
+        assert_eq!(take(&world, &[row.0]).await, std::slice::from_ref(row));
+        assert_eq!(take(&world, &[row.0]).await, [], "it is gone");
         assert_eq!(world.catalog.outbox(usize::MAX).await.expect("read").len(), left);
     }
 }
