@@ -48,14 +48,17 @@ pub fn unsound(prices: &Prices) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// The first prices, with another one for reads.
+    fn with(read: i128) -> Prices {
+        let mut prices = first_tariff().prices;
+        prices.requests[1] = Money::from_micros(read);
+        prices
+    }
+
     #[test]
     fn a_read_costs_at_least_the_egress_of_one_unit() {
         let first = first_tariff().prices;
         assert_eq!(unsound(&first), None);
-        let with = |read| {
-            let [write, _, list] = first.requests;
-            Prices { requests: [write, Money::from_micros(read), list], ..first }
-        };
         // 65,536 bytes · 1,000 at 6,000 micro-units a gigabyte are 393.216 micro-units.
         assert_eq!(unsound(&with(394)), None);
         let words = unsound(&with(393)).expect("too cheap");
