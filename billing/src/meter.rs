@@ -1,350 +1,309 @@
-//! What each account has stored, for how long: whole bytes times whole milliseconds, nothing rounded.
+//! Hours are closed: what all sources counted in one becomes its totals.
 //!
-//! The bytes that an account holds are a sum of steps: + bytes when they come to rest, − bytes when they are released.
-//! A step of `b` bytes at time `t` is worth `b · (T − t)` byte-milliseconds by time `T`; so two running sums say
-//! everything, Σ b and Σ b · t, and usage(T) = T · Σ b − Σ b · t. Hence the laws:
+//! Closing has two phases. The first moves the guard `open-from` past the hour; every intake has read it, so those under way are
+//! run again and count in the next hour. After that nobody writes the hour's rows any more, and they are added up in bounded
+//! transactions, each of which says how far it came.
 //!
-//! - *Events may come in any order.*
-//! - *An event counts once*, however often it is delivered.
-//! - *The usage of a period is what the bytes held in it add up to*, wherever the period is cut.
+//! Laws:
+//! - *A closed hour never changes.*
+//! - *The usage of a period is what the bytes held in it add up to*, wherever hours are cut.
+//! - *A crash changes nothing*: closing goes on where it stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use types::usage::{UsageEvent, UsageKind};
-use types::{AccountId, GeometryName, Timestamp};
+use kv::{KeyPrefix, Span, Tx, transact};
+use serde::{Deserialize, Serialize};
+use types::{AccountId, BucketId, NodeId, Timestamp};
 
-/// The milliseconds of an hour: byte-milliseconds in a byte-hour.
-const HOUR_MILLIS: u128 = 60 * 60 * 1000;
+use crate::Billing;
+use crate::calendar::Hour;
+use crate::caps::Scope;
+use crate::error::BillingError;
+use crate::intake::{Source, add_spending};
+use crate::quantity::{CLASSES, OpenUsage, OpenWork, Steps, Usage, Work};
+use crate::schema::{
+    CLOSING, OPEN_FROM, OPEN_USAGE, OPEN_WORK, USAGE_HOURS, USAGE_LEVELS, WORK_HOURS, WORK_LEVELS,
+};
 
-/// The number that the catalog gave to an event. Numbers count up from 0; each is given to one event only.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct EventId(pub u64);
+/// Rows of each kind that one transaction of a closing looks at. It writes up to four rows of less than 250 bytes for each.
+const PAGE: usize = 800;
+/// An hour is closed so long after its end, so that what happened in it has time to arrive; what comes later still counts, in the
+/// hour after.
+pub const LATE: Duration = Duration::from_secs(300);
 
-/// Bytes times milliseconds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct ByteMillis(pub u128);
+/// Bytes held by a node.
+pub(crate) type Level = i128;
+/// Bytes held in a bucket, by storage class.
+type Levels = [i128; CLASSES];
 
-impl ByteMillis {
-    /// The whole byte-hours in it. For people to read: charges are reckoned from the exact figure.
-    #[must_use]
-    pub const fn byte_hours(self) -> u128 {
-        self.0 / HOUR_MILLIS
-    }
-
-    /// What was used since an `earlier` reading; `None` if that one is larger, so not earlier.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Option<Self> {
-        self.0.checked_sub(earlier.0).map(Self)
-    }
+/// How far the closing of an hour has come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Closing {
+    /// Which hour.
+    pub hour: Hour,
+    /// How far.
+    pub stage: ClosingStage,
 }
 
-impl fmt::Display for ByteMillis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} B·ms", self.0)
-    }
+/// What is done next.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClosingStage {
+    /// Customers, after this one.
+    Usage(Option<(AccountId, BucketId)>),
+    /// Nodes, after this one.
+    Work(Option<NodeId>),
 }
 
-/// Why a meter cannot take an event or be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MeterError {
-    /// The sums have outgrown 127 bits; the event is not counted. Only a wrong clock or a wrong size can do that.
-    #[error("the meter of {0} is full")]
-    Overflow(AccountId),
-    /// The account has released more than it stored: an event is missing, or was never written.
-    #[error("{0} has released more than it stored")]
-    Negative(AccountId),
-    /// The meter has counted events of a later time than it is asked about.
-    #[error("the meter has counted up to {latest:?} and cannot be read as of {at:?}")]
-    Past {
-        /// The time that was asked about.
-        at: Timestamp,
-        /// The latest event of this account and geometry.
-        latest: Timestamp,
-    },
-}
-
-/// The storage meters of all accounts: one for each account and geometry.
-///
-/// It keeps two sums per meter, and of the events that were counted only a number, below which all were, and those
-/// that arrived ahead of a gap. So its size is that of the accounts, plus that of the disorder.
-#[derive(Clone, Debug, Default)]
-pub struct Meter {
-    meters: BTreeMap<(AccountId, GeometryName), Sums>,
-    counted: Counted,
-}
-
-impl Meter {
-    /// Meters that stand at zero.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Counts `event` unless the one numbered `id` was counted before; returns whether it was new.
+impl Billing {
+    /// Closes every hour that ended [`LATE`] before `now`, and finishes one that was begun. Returns the first hour that is open
+    /// now; `None` while nothing was ever counted.
     ///
     /// # Errors
-    /// [`MeterError::Overflow`]; nothing has changed then.
-    pub fn count(&mut self, id: EventId, event: &UsageEvent) -> Result<bool, MeterError> {
-        if self.counted.contains(id) {
-            return Ok(false);
+    /// [`BillingError::Overflow`]; those of the store. What was done stays, and the next call goes on.
+    pub async fn close_hours(&self, now: Timestamp) -> Result<Option<Hour>, BillingError> {
+        loop {
+            while self.close_some().await? {}
+            let snap = self.kv.snapshot().await?;
+            let Some(open) = OPEN_FROM.get(&snap, &()).await? else { return Ok(None) };
+            if open.end().plus(LATE) > now {
+                return Ok(Some(open));
+            }
+            transact(&*self.kv, |tx: Tx| async move {
+                let guard = OPEN_FROM.get_for_update(&tx, &()).await?;
+                // Somebody else may have begun.
+                if guard == Some(open) && CLOSING.get_for_update(&tx, &()).await?.is_none() {
+                    OPEN_FROM.put(&tx, &(), &open.next());
+                    let stage = ClosingStage::Usage(None);
+                    CLOSING.put(&tx, &(), &Closing { hour: open, stage });
+                }
+                Ok::<_, BillingError>(())
+            })
+            .await?;
         }
-        let (geometry, bytes) = match event.kind {
-            UsageKind::Stored { bytes, geometry } => (geometry, i128::from(bytes)),
-            UsageKind::Released { bytes, geometry } => (geometry, -i128::from(bytes)),
-        };
-        let key = (event.account.clone(), geometry);
-        let before = self.meters.get(&key).copied().unwrap_or_default();
-        let after = before
-            .step(event.at, bytes)
-            .ok_or_else(|| MeterError::Overflow(event.account.clone()))?;
-        self.meters.insert(key, after);
-        self.counted.insert(id);
-        Ok(true)
     }
 
-    /// The bytes that `account` holds in `geometry` after all events counted so far.
-    ///
-    /// # Errors
-    /// [`MeterError::Negative`]
-    pub fn bytes(&self, account: &AccountId, geometry: GeometryName) -> Result<u128, MeterError> {
-        let sums = self.sums(account, geometry);
-        u128::try_from(sums.bytes).map_err(|_| MeterError::Negative(account.clone()))
-    }
-
-    /// What `account` has used of `geometry` from the beginning until `at`. A period's usage is the difference of the
-    /// readings at its ends.
-    ///
-    /// # Errors
-    /// [`MeterError::Past`] if `at` lies before the meter's latest event, [`MeterError::Negative`],
-    /// [`MeterError::Overflow`].
-    pub fn read(
-        &self,
-        account: &AccountId,
-        geometry: GeometryName,
-        at: Timestamp,
-    ) -> Result<ByteMillis, MeterError> {
-        let sums = self.sums(account, geometry);
-        if at < sums.latest {
-            return Err(MeterError::Past { at, latest: sums.latest });
-        }
-        let usage = sums.usage(at).ok_or_else(|| MeterError::Overflow(account.clone()))?;
-        u128::try_from(usage).map(ByteMillis).map_err(|_| MeterError::Negative(account.clone()))
-    }
-
-    /// Every account and geometry that has a meter, in order.
-    pub fn keys(&self) -> impl Iterator<Item = (&AccountId, GeometryName)> {
-        self.meters.keys().map(|(account, geometry)| (account, *geometry))
-    }
-
-    fn sums(&self, account: &AccountId, geometry: GeometryName) -> Sums {
-        self.meters.get(&(account.clone(), geometry)).copied().unwrap_or_default()
-    }
-}
-
-/// One meter.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    /// Σ b
-    bytes: i128,
-    /// Σ b · t
-    moment: i128,
-    /// The latest t.
-    latest: Timestamp,
-}
-
-impl Sums {
-    fn step(self, at: Timestamp, bytes: i128) -> Option<Self> {
-        Some(Self {
-            bytes: self.bytes.checked_add(bytes)?,
-            moment: self.moment.checked_add(bytes.checked_mul(i128::from(at.0))?)?,
-            latest: self.latest.max(at),
+    /// The next step of the closing under way; whether there was one.
+    async fn close_some(&self) -> Result<bool, BillingError> {
+        transact(&*self.kv, |tx: Tx| async move {
+            let Some(closing) = CLOSING.get_for_update(&tx, &()).await? else { return Ok(false) };
+            let hour = closing.hour;
+            let stage = match closing.stage {
+                ClosingStage::Usage(after) => match close_usage(&tx, hour, after).await? {
+                    Some(last) => ClosingStage::Usage(Some(last)),
+                    None => ClosingStage::Work(None),
+                },
+                ClosingStage::Work(after) => match close_work(&tx, hour, after).await? {
+                    Some(last) => ClosingStage::Work(Some(last)),
+                    None => {
+                        CLOSING.delete(&tx, &());
+                        return Ok(true);
+                    }
+                },
+            };
+            CLOSING.put(&tx, &(), &Closing { hour, stage });
+            Ok(true)
         })
-    }
-
-    fn usage(self, at: Timestamp) -> Option<i128> {
-        self.bytes.checked_mul(i128::from(at.0))?.checked_sub(self.moment)
+        .await
     }
 }
 
-/// A set of event numbers that is small while few are missing below its largest.
-#[derive(Clone, Debug, Default)]
-struct Counted {
-    /// Every number below this one is in the set.
-    below: u64,
-    /// Numbers in the set that are larger than `below`.
-    ahead: BTreeSet<u64>,
-}
-
-impl Counted {
-    fn contains(&self, id: EventId) -> bool {
-        id.0 < self.below || self.ahead.contains(&id.0)
+/// Totals of the next customers' buckets; the last of them, or `None` if that were all.
+async fn close_usage(
+    tx: &Tx,
+    hour: Hour,
+    after: Option<(AccountId, BucketId)>,
+) -> Result<Option<(AccountId, BucketId)>, BillingError> {
+    let open_prefix = KeyPrefix::of(&hour);
+    let mut open_span = Span::of(&open_prefix);
+    let mut level_span = Span::all();
+    if let Some((account, bucket)) = &after {
+        let key = KeyPrefix::of(&hour).then(account).then(bucket);
+        open_span = open_span.after_prefix(&key);
+        level_span = level_span.after_key(&(account.clone(), *bucket));
     }
-
-    fn insert(&mut self, id: EventId) {
-        self.ahead.insert(id.0);
-        while self.ahead.remove(&self.below) {
-            self.below += 1;
+    let levels = USAGE_LEVELS.scan(tx, level_span, PAGE).await?;
+    let open = OPEN_USAGE.scan(tx, open_span, PAGE).await?;
+    let open = open
+        .into_iter()
+        .map(|((_, account, bucket, source), row)| ((account, bucket), (source, row)));
+    let (rows, last) = join(levels, open.collect(), PAGE)?;
+    let mut spending: BTreeMap<(AccountId, Scope), Usage> = BTreeMap::new();
+    for ((account, bucket), Row { level, open }) in rows {
+        let level = level.unwrap_or_default();
+        let (total, after) =
+            total_usage(hour, &level, &open).ok_or(BillingError::Overflow("usage"))?;
+        if !total.is_zero() {
+            let key = (hour.day(), account.clone(), bucket, hour.of_day());
+            USAGE_HOURS.put(tx, &key, &total);
+            let stored = Usage { stored: total.stored, ..Usage::default() };
+            for scope in [Scope::Account, Scope::Bucket(bucket)] {
+                let sum = spending.entry((account.clone(), scope)).or_default();
+                *sum = sum.plus(&stored).ok_or(BillingError::Overflow("usage"))?;
+            }
+        }
+        let key = (account, bucket);
+        if after == Levels::default() {
+            USAGE_LEVELS.delete(tx, &key);
+        } else if after != level {
+            USAGE_LEVELS.put(tx, &key, &after);
+        }
+        for (source, _) in open {
+            OPEN_USAGE.delete(tx, &(hour, key.0.clone(), key.1, source));
         }
     }
+    for ((account, scope), more) in spending {
+        add_spending(tx, (account, scope, hour.day(), Source::BOOKS), &more).await?;
+    }
+    Ok(last)
+}
+
+/// Totals of the next nodes; the last of them, or `None` if that were all.
+async fn close_work(
+    tx: &Tx,
+    hour: Hour,
+    after: Option<NodeId>,
+) -> Result<Option<NodeId>, BillingError> {
+    let mut open_span = Span::of(&KeyPrefix::of(&hour));
+    let mut level_span = Span::all();
+    if let Some(node) = &after {
+        open_span = open_span.after_prefix(&KeyPrefix::of(&hour).then(node));
+        level_span = level_span.after_key(node);
+    }
+    let levels = WORK_LEVELS.scan(tx, level_span, PAGE).await?;
+    let open = OPEN_WORK.scan(tx, open_span, PAGE).await?;
+    let open = open.into_iter().map(|((_, node, source), row)| (node, (source, row)));
+    let (rows, last) = join(levels, open.collect(), PAGE)?;
+    for (node, Row { level, open }) in rows {
+        let level = level.unwrap_or_default();
+        let (total, after) =
+            total_work(hour, level, &open).ok_or(BillingError::Overflow("work"))?;
+        if !total.is_zero() {
+            WORK_HOURS.put(tx, &(hour.day(), node, hour.of_day()), &total);
+        }
+        if after == 0 {
+            WORK_LEVELS.delete(tx, &node);
+        } else if after != level {
+            WORK_LEVELS.put(tx, &node, &after);
+        }
+        for (source, _) in open {
+            OPEN_WORK.delete(tx, &(hour, node, source));
+        }
+    }
+    Ok(last)
+}
+
+/// What is known of one key: bytes held before, and what each source counted.
+struct Row<L, O> {
+    level: Option<L>,
+    open: Vec<(Source, O)>,
+}
+
+/// One page of two ordered tables by key, and its last key unless both tables end here.
+type Joined<K, L, O> = (BTreeMap<K, Row<L, O>>, Option<K>);
+
+/// Joins pages of two ordered tables as far as both are known. A page of `limit` rows may go on: beyond its last level nothing is
+/// known, and of the last open key maybe not all sources.
+///
+/// # Errors
+/// [`BillingError::Overflow`] if one key has as many sources as a page has rows.
+fn join<K: Ord + Clone, L, O>(
+    levels: Vec<(K, L)>,
+    open: Vec<(K, (Source, O))>,
+    limit: usize,
+) -> Result<Joined<K, L, O>, BillingError> {
+    let level_end = (levels.len() == limit).then(|| levels.last().map(|(key, _)| key.clone()));
+    let open_end = (open.len() == limit).then(|| open.last().map(|(key, _)| key.clone()));
+    let mut rows: BTreeMap<K, Row<L, O>> = BTreeMap::new();
+    for (key, level) in levels {
+        rows.insert(key, Row { level: Some(level), open: Vec::new() });
+    }
+    for (key, counted) in open {
+        let row = rows.entry(key).or_insert_with(|| Row { level: None, open: Vec::new() });
+        row.open.push(counted);
+    }
+    let (level_end, open_end) = (level_end.flatten(), open_end.flatten());
+    if level_end.is_none() && open_end.is_none() {
+        return Ok((rows, None));
+    }
+    rows.retain(|key, _| {
+        level_end.as_ref().is_none_or(|end| key <= end)
+            && open_end.as_ref().is_none_or(|end| key < end)
+    });
+    match rows.keys().next_back().cloned() {
+        Some(last) => Ok((rows, Some(last))),
+        None => Err(BillingError::Overflow("number of sources in one hour")),
+    }
+}
+
+fn total_usage(
+    hour: Hour,
+    level: &Levels,
+    open: &[(Source, OpenUsage)],
+) -> Option<(Usage, Levels)> {
+    let mut total = Usage::default();
+    let mut steps = [Steps::default(); CLASSES];
+    for (_, row) in open {
+        total = total.plus(&row.flat)?;
+        for (sum, more) in steps.iter_mut().zip(row.steps) {
+            *sum = sum.plus(more)?;
+        }
+    }
+    let mut after = *level;
+    for class in 0..CLASSES {
+        total.stored[class] = steps[class].held_in(hour, level[class])?;
+        after[class] = level[class].checked_add(steps[class].bytes)?;
+    }
+    Some((total, after))
+}
+
+fn total_work(hour: Hour, level: Level, open: &[(Source, OpenWork)]) -> Option<(Work, Level)> {
+    let mut total = Work::default();
+    let mut steps = Steps::default();
+    for (_, row) in open {
+        total = total.plus(&row.flat)?;
+        steps = steps.plus(row.steps)?;
+    }
+    total.held = steps.held_in(hour, level)?;
+    Some((total, level.checked_add(steps.bytes)?))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use types::BucketId;
 
     use super::*;
 
-    const END: Timestamp = Timestamp(20_000);
-
-    fn account() -> AccountId {
-        "alice".parse().unwrap()
-    }
-
-    fn event(at: u64, kind: UsageKind) -> UsageEvent {
-        UsageEvent { at: Timestamp(at), account: account(), bucket: BucketId([7; 16]), kind }
-    }
-
-    fn stored(at: u64, bytes: u64) -> UsageEvent {
-        event(at, UsageKind::Stored { bytes, geometry: GeometryName::Local })
-    }
-
-    fn released(at: u64, bytes: u64) -> UsageEvent {
-        event(at, UsageKind::Released { bytes, geometry: GeometryName::Local })
-    }
-
-    /// Objects that come and, most of them, go: (bytes, from, until).
-    type Life = (u64, u64, Option<u64>);
-
-    fn lives() -> impl Strategy<Value = Vec<Life>> {
-        let life = (0..1_u64 << 45, 0..10_000_u64, prop::option::of(0..10_000_u64)).prop_map(
-            |(bytes, from, lasting)| (bytes, from, lasting.map(|lasting| from + lasting)),
-        );
-        prop::collection::vec(life, 0..30)
-    }
-
-    fn events(lives: &[Life]) -> Vec<(EventId, UsageEvent)> {
-        let steps = lives.iter().flat_map(|&(bytes, from, until)| {
-            [Some(stored(from, bytes)), until.map(|until| released(until, bytes))]
-        });
-        (0..).map(EventId).zip(steps.flatten()).collect()
-    }
-
-    fn metered<'a>(events: impl IntoIterator<Item = &'a (EventId, UsageEvent)>) -> Meter {
-        let mut meter = Meter::new();
-        for (id, event) in events {
-            meter.count(*id, event).unwrap();
-        }
-        meter
-    }
-
-    fn reading(meter: &Meter, at: Timestamp) -> ByteMillis {
-        meter.read(&account(), GeometryName::Local, at).unwrap()
-    }
-
     proptest! {
+        /// However the pages fall, every row is seen once and whole.
         #[test]
-        fn the_usage_of_a_period_is_what_the_bytes_held_in_it_add_up_to(lives in lives(), cut in 0..20_000_u64) {
-            let mut events = events(&lives);
-            events.sort_by_key(|(_, event)| event.at);
-            let early = metered(events.iter().filter(|(_, event)| event.at.0 <= cut));
-            let held = |begin: u64, end: u64| -> u128 {
-                lives.iter().map(|&(bytes, from, until)| {
-                    let time = until.unwrap_or(END.0).min(end).saturating_sub(from.max(begin));
-                    u128::from(bytes) * u128::from(time)
-                }).sum()
-            };
-            let first = reading(&early, Timestamp(cut));
-            let all = reading(&metered(&events), END);
-            prop_assert_eq!(first, ByteMillis(held(0, cut)));
-            prop_assert_eq!(all.since(first), Some(ByteMillis(held(cut, END.0))));
-        }
-
-        #[test]
-        fn events_may_come_in_any_order(
-            (straight, shuffled) in lives().prop_flat_map(|lives| {
-                let events = events(&lives);
-                (Just(events.clone()), Just(events).prop_shuffle())
-            })
+        fn pages_of_two_tables_join_as_the_tables_do(
+            levels in prop::collection::btree_set(0..60_u32, 0..40),
+            open in prop::collection::btree_set((0..60_u32, 0..3_u64), 0..60),
+            limit in 4..20_usize
         ) {
-            let meter = metered(&shuffled);
-            prop_assert_eq!(reading(&meter, END), reading(&metered(&straight), END));
-            prop_assert!(meter.counted.ahead.is_empty());
+            let mut seen: Vec<(u32, bool, usize)> = Vec::new();
+            let mut after = None;
+            loop {
+                let beyond = |key: u32| after.is_none_or(|after| key > after);
+                let page = levels.iter().filter(|key| beyond(**key)).take(limit);
+                let levels = page.map(|key| (*key, ())).collect();
+                let page = open.iter().filter(|(key, _)| beyond(*key)).take(limit);
+                let counted = page.map(|(key, source)| (*key, (Source(*source), ()))).collect();
+                let (rows, last) = join(levels, counted, limit).unwrap();
+                seen.extend(rows.iter().map(|(key, row)| (*key, row.level.is_some(), row.open.len())));
+                match last {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+            let keys: std::collections::BTreeSet<u32> =
+                levels.iter().copied().chain(open.iter().map(|(key, _)| *key)).collect();
+            let whole: Vec<_> = keys.iter().map(|key| {
+                let sources = open.iter().filter(|(other, _)| other == key).count();
+                (*key, levels.contains(key), sources)
+            }).collect();
+            prop_assert_eq!(seen, whole);
         }
-
-        #[test]
-        fn an_event_counts_once(
-            (once, often) in lives().prop_flat_map(|lives| {
-                let once = events(&lives);
-                let twice = [once.clone(), once.clone()].concat();
-                (Just(once), Just(twice).prop_shuffle())
-            })
-        ) {
-            prop_assert_eq!(reading(&metered(&often), END), reading(&metered(&once), END));
-        }
-    }
-
-    #[test]
-    fn ten_bytes_for_an_hour_are_ten_byte_hours() {
-        let meter = metered(&[(EventId(0), stored(5_000, 10))]);
-        let usage = reading(&meter, Timestamp(5_000 + 3_600_000));
-        assert_eq!(usage.byte_hours(), 10);
-        assert_eq!(meter.bytes(&account(), GeometryName::Local), Ok(10));
-    }
-
-    #[test]
-    fn each_account_and_geometry_has_a_meter_of_its_own() {
-        let mut meter = metered(&[(EventId(0), stored(0, 10))]);
-        let mut others = stored(0, 99);
-        others.account = "bob".parse().unwrap();
-        meter.count(EventId(1), &others).unwrap();
-        let wide = event(0, UsageKind::Stored { bytes: 5, geometry: GeometryName::Wide });
-        meter.count(EventId(2), &wide).unwrap();
-        assert_eq!(reading(&meter, Timestamp(1)), ByteMillis(10));
-        assert_eq!(meter.bytes(&account(), GeometryName::Wide), Ok(5));
-        assert_eq!(meter.bytes(&account(), GeometryName::Home), Ok(0));
-        assert_eq!(meter.keys().count(), 3);
-    }
-
-    #[test]
-    fn a_meter_is_not_read_in_its_past() {
-        let meter = metered(&[(EventId(0), stored(10, 1))]);
-        let (at, latest) = (Timestamp(9), Timestamp(10));
-        let answer = meter.read(&account(), GeometryName::Local, at);
-        assert_eq!(answer, Err(MeterError::Past { at, latest }));
-    }
-
-    #[test]
-    fn releasing_what_was_never_stored_is_an_error_not_a_credit() {
-        let meter = metered(&[(EventId(0), released(10, 1))]);
-        assert_eq!(
-            meter.bytes(&account(), GeometryName::Local),
-            Err(MeterError::Negative(account()))
-        );
-        let answer = meter.read(&account(), GeometryName::Local, END);
-        assert_eq!(answer, Err(MeterError::Negative(account())));
-    }
-
-    #[test]
-    fn a_full_meter_refuses_an_event_and_stays_as_it_was() {
-        let mut meter = metered(&[(EventId(0), stored(1, 1))]);
-        let before = reading(&meter, END);
-        let absurd = stored(u64::MAX, u64::MAX);
-        assert_eq!(meter.count(EventId(1), &absurd), Err(MeterError::Overflow(account())));
-        assert_eq!(reading(&meter, END), before);
-        assert_eq!(meter.count(EventId(1), &stored(2, 1)), Ok(true));
-    }
-
-    #[test]
-    fn a_gap_in_the_numbers_keeps_what_came_ahead_of_it_apart() {
-        let mut counted = Counted::default();
-        for id in [0, 2, 3] {
-            counted.insert(EventId(id));
-        }
-        assert_eq!((counted.below, counted.ahead.len()), (1, 2));
-        assert!(!counted.contains(EventId(1)));
-        counted.insert(EventId(1));
-        assert_eq!((counted.below, counted.ahead.len()), (4, 0));
     }
 }

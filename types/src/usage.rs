@@ -136,3 +136,55 @@ pub enum WorkKind {
         units: u64,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1,700,000,000,000 ms as postcard writes it.
+    const AT: &str = "80d095ffbc31";
+
+    fn hex(value: &impl Serialize) -> String {
+        hex::encode(postcard::to_stdvec(value).expect("bytes"))
+    }
+
+    #[test]
+    fn the_bytes_of_a_customers_events_are_these() {
+        let event = |kind| UsageEvent {
+            at: Timestamp(1_700_000_000_000),
+            account: "alice".parse().expect("an id"),
+            bucket: BucketId([3; 16]),
+            key: Some("AK".to_owned()),
+            kind,
+        };
+        let geometry = GeometryName::Home;
+        let class = RequestClass::List;
+        for (kind, bytes) in [
+            (UsageKind::Stored { bytes: 5, geometry }, "000501"),
+            (UsageKind::Released { bytes: 5, geometry }, "010501"),
+            (UsageKind::Egress { bytes: 300 }, "02ac02"),
+            (UsageKind::Requests { class, count: 7 }, "030207"),
+            (UsageKind::Fuel { units: 8 }, "0408"),
+        ] {
+            let head = format!("{AT}05616c696365{}0102414b", "03".repeat(16));
+            assert_eq!(hex(&event(kind)), head + bytes);
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_nodes_events_are_these() {
+        let at = Timestamp(1_700_000_000_000);
+        for (kind, bytes) in [
+            (WorkKind::Held { bytes: 1 }, "0001"),
+            (WorkKind::Dropped { bytes: 2 }, "0102"),
+            (WorkKind::Unproven { byte_millis: 3 }, "0203"),
+            (WorkKind::Served { bytes: 4 }, "0304"),
+            (WorkKind::Repair { bytes: 5 }, "0405"),
+            (WorkKind::Audit { bytes: 6 }, "0506"),
+            (WorkKind::Fuel { units: 7 }, "0607"),
+        ] {
+            let event = WorkEvent { at, node: NodeId([4; 32]), kind };
+            assert_eq!(hex(&event), format!("{AT}{}{bytes}", "04".repeat(32)));
+        }
+    }
+}
