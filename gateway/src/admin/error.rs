@@ -148,9 +148,7 @@ fn billing(error: &BillingError) -> (StatusCode, &'static str) {
         BillingError::Overdrawn { .. } => (StatusCode::CONFLICT, "Overdrawn"),
         BillingError::IdReused(_) => (StatusCode::CONFLICT, "AlreadyExists"),
         BillingError::PastIsFixed { .. } => (StatusCode::CONFLICT, "PastIsFixed"),
-        BillingError::DayOpen { .. } | BillingError::MonthOpen { .. } => {
-            (StatusCode::CONFLICT, "NotOver")
-        }
+        BillingError::MonthOpen { .. } => (StatusCode::CONFLICT, "NotOver"),
         BillingError::BatchIs { .. } | BillingError::PayoutIs { .. } => {
             (StatusCode::CONFLICT, "WrongState")
         }
@@ -164,7 +162,6 @@ fn billing(error: &BillingError) -> (StatusCode, &'static str) {
         | BillingError::BatchChanged { .. }
         | BillingError::BatchTooLarge { .. }
         | BillingError::Overflow(_)
-        | BillingError::Earlier(_)
         | BillingError::Split(_)
         | BillingError::Document(_)
         | BillingError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),

@@ -174,6 +174,9 @@ impl Settlement {
         let over = self.accounting.at(seen);
         let open_hour = self.billing.close_hours(over).await?;
         let days = self.billing.settle(self.now()).await?;
+        if !days.is_empty() {
+            self.billing.release_held(self.now()).await?;
+        }
         for (day, summary) in &days {
             let charged = summary.division.charged;
             tracing::info!(target: "audit", %day, %charged, nodes = summary.nodes, "a day was settled");
