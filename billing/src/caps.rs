@@ -13,7 +13,7 @@ use types::{AccountId, BucketId, Timestamp};
 
 use crate::Billing;
 use crate::account::{Action, Limits, Profile, limits, profile};
-use crate::calendar::{Day, HOURS, Hour};
+use crate::calendar::{Day, Hour};
 use crate::error::BillingError;
 use crate::money::Money;
 use crate::quantity::{Item, Usage};
@@ -239,7 +239,7 @@ impl Billing {
             account: account.clone(),
             limits: limits(&snap, profile.tier).await?,
             profile,
-            stored_bytes: stored_bytes(&snap, account).await?,
+            stored_bytes: stored_bytes(&snap, account, now).await?,
             today: by_day(&snap, account, &Scope::Account, day, day)
                 .await?
                 .remove(&day)
@@ -297,14 +297,16 @@ async fn known_prices<R: Reads + ?Sized>(reads: &R, day: Day) -> Result<Prices, 
 async fn stored_bytes<R: Reads + ?Sized>(
     reads: &R,
     account: &AccountId,
+    now: Timestamp,
 ) -> Result<u64, BillingError> {
     let levels = USAGE_LEVELS.scan(reads, &KeyPrefix::of(account), usize::MAX).await?;
     let mut bytes: i128 = levels.iter().flat_map(|(_, classes)| classes).sum();
     let open = OPEN_FROM.get(reads, &()).await?;
     let first = CLOSING.get(reads, &()).await?.map(|closing| closing.hour).or(open);
     let Some(first) = first else { return Ok(0) };
-    // Events of a fast clock may lie a little ahead.
-    for hour in (first.0..=first.0.saturating_add(u32::from(HOURS))).map(Hour) {
+    // Events of a fast clock may lie in the hour after this one.
+    let last = Hour::of(now).max(first).next();
+    for hour in (first.0..=last.0).map(Hour) {
         let prefix = KeyPrefix::of(&hour).then(account);
         let rows = OPEN_USAGE.scan(reads, &prefix, usize::MAX).await?;
         bytes += rows.iter().flat_map(|(_, row)| row.steps).map(|steps| steps.bytes).sum::<i128>();

@@ -15,7 +15,7 @@ use crate::money::{Money, MoneyError};
 
 /// The operator's part of a charge, in percent.
 const OPERATOR_PERCENT: i128 = 5;
-/// The most that all weights may come to, so that the long division of [`mul_div`] cannot overflow. In
+/// The most that all weights may come to, so that the long division of [`long_mul_div`] cannot overflow. In
 /// byte-milliseconds it is a whole exabyte held for 10¹¹ years.
 const TOTAL_WEIGHT_MAX: u128 = 1 << 126;
 
@@ -114,9 +114,17 @@ fn apportion(
     Ok(shares)
 }
 
-/// `factor` · `weight` / `total` and what remains, exactly: schoolbook long division, bit by bit, because the product
-/// may need 253 bits. Wants `weight` ≤ `total` ≤ [`TOTAL_WEIGHT_MAX`], so that 2 · remainder + weight stays below 2¹²⁸.
+/// `factor` · `weight` / `total` and what remains, exactly.
 fn mul_div(factor: u128, weight: u128, total: u128) -> (u128, u128) {
+    match factor.checked_mul(weight) {
+        Some(product) => (product / total, product % total),
+        None => long_mul_div(factor, weight, total),
+    }
+}
+
+/// As [`mul_div`], by schoolbook long division, bit by bit, because the product may need 253 bits. Wants `weight` ≤ `total` ≤
+/// [`TOTAL_WEIGHT_MAX`], so that 2 · remainder + weight stays below 2¹²⁸.
+fn long_mul_div(factor: u128, weight: u128, total: u128) -> (u128, u128) {
     let bits = u128::BITS - factor.leading_zeros();
     (0..bits).rev().fold((0, 0), |(quotient, remainder), bit| {
         let bit_is_set = factor >> bit & 1 == 1;
@@ -222,7 +230,7 @@ mod tests {
         ) {
             let total = u128::from(weight) + u128::from(more) + 1;
             let product = u128::from(factor) * u128::from(weight);
-            prop_assert_eq!(mul_div(factor.into(), weight.into(), total), (product / total, product % total));
+            prop_assert_eq!(long_mul_div(factor.into(), weight.into(), total), (product / total, product % total));
         }
     }
 

@@ -186,7 +186,7 @@ mod tests {
         let payee = Payee {
             name: name.to_owned(),
             iban: "DE89370400440532013000".parse().unwrap(),
-            bic: (number % 2 == 0).then(|| "DEUTDEFF".parse().unwrap()),
+            bic: number.is_multiple_of(2).then(|| "DEUTDEFF".parse().unwrap()),
         };
         let amount = Money::from_micros(micros);
         let state = ItemState::Pending;

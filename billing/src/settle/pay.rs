@@ -30,7 +30,8 @@ pub(super) struct NodeSum {
     hours: MerkleRoot,
 }
 
-/// Every node's day, in order of ids. This is what a settlement keeps in memory: about 150 bytes for each node.
+/// Every node's day, in order of ids. This, and what each of them earned, is what a settlement keeps in memory: about half a kilobyte for each
+/// node.
 pub(super) async fn nodes(snap: &Snap, day: Day) -> Result<Vec<NodeSum>, BillingError> {
     let mut rows = Pages::new(snap.clone(), WORK_HOURS, &KeyPrefix::of(&day), None);
     let mut sums: Vec<NodeSum> = Vec::new();

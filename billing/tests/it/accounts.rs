@@ -145,7 +145,7 @@ async fn bytes_at_rest_are_known_before_and_after_their_hour_is_closed(world: Wo
     };
     assert_eq!(held(0).await, 0);
     world
-        .count(1, vec![stored(at(0, 1), "alice", 100), stored(at(2, 1), "alice", 10)], Vec::new())
+        .count(1, vec![stored(at(0, 1), "alice", 100), stored(at(1, 1), "alice", 10)], Vec::new())
         .await;
     assert_eq!(held(2).await, 110);
     world.count(2, vec![released(at(0, 5), "alice", 40)], Vec::new()).await;
