@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use billing::Rules;
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
 use types::size::ByteSize;
@@ -88,6 +89,12 @@ pub struct Config {
     pub website_domain: Option<String>,
     /// How long lifecycle rules, inventories and restoring take a day to be; shorter ones are for tests.
     pub lifecycle_day: Period,
+    /// How long the hour of metering, settlement and tariffs is; a shorter one is for tests.
+    pub accounting_hour: Period,
+    /// Whether accounts are held to the limits of their tiers; freezes and spend caps count anyway.
+    pub tier_limits: bool,
+    /// What the operator decided about money: currency, who issues invoices, what is held back.
+    pub billing: Rules,
     /// Where events of buckets can be sent, by the names that their configurations use.
     pub webhooks: BTreeMap<WebhookName, WebhookUrl>,
     /// The log file; none: `drystone.log` in the data folder.
@@ -137,6 +144,9 @@ impl Default for Config {
             website_addr: None,
             website_domain: None,
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),
+            accounting_hour: Period(metadata::accounting::HOUR),
+            tier_limits: false,
+            billing: Rules::default(),
             webhooks: BTreeMap::new(),
             log: None,
         }

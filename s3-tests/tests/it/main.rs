@@ -23,6 +23,7 @@ mod lifecycle;
 mod listings;
 mod logging;
 mod memory;
+mod money;
 mod multipart;
 mod node_page;
 mod notifications;
