@@ -169,6 +169,9 @@ pub enum BillingError {
     /// The name of a batch is its message id at the bank.
     #[error("{0:?} is not a batch name; write 1 to {max} letters, digits or hyphens", max = crate::payout::BATCH_NAME_MAX)]
     BatchName(String),
+    /// A bank takes no file without a payment.
+    #[error("payout batch {0:?} has nothing to pay; there is no file to make of it")]
+    NothingToPay(String),
     /// The batch is not in a state that allows this.
     #[error("payout batch {batch:?} is {state}; {wanted} is not possible any more, or not yet")]
     BatchIs {

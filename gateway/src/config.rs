@@ -313,6 +313,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_operator_decides_about_money_is_in_the_file() {
+        let text = "[billing]\ncurrency = { code = \"JPY\", exponent = 0 }\npayout_minimum = \"10\"\n[billing.seller]\nname = \"S\"";
+        let config: Config = toml::from_str(text).expect("settings");
+        assert_eq!(config.billing.currency.code(), "JPY");
+        assert_eq!(config.billing.hold_days, Rules::default().hold_days);
+        assert_eq!(config.billing.seller.name, "S");
+        assert!(
+            toml::from_str::<Config>("[billing]\nfee = 5").is_err(),
+            "the operator's part is fixed"
+        );
+    }
+
+    #[test]
     fn a_field_nobody_knows_is_refused() {
         assert!(toml::from_str::<Config>("read_grace = \"1s\"").is_ok());
         let error = toml::from_str::<Config>("read_grase = \"1s\"").expect_err("a typing error");

@@ -67,7 +67,7 @@ const LATIN: [(&str, &str); 39] = [
 /// The file of the batch `name`. Payouts that came back are left out. `execute` is the day on which the bank shall pay.
 ///
 /// # Errors
-/// [`BillingError::Payee`] if the seller's account is none; [`BillingError::Money`] if an amount is none a bank can move.
+/// [`BillingError::NothingToPay`] if none is left; [`BillingError::Payee`] if the seller's account is none; [`BillingError::Money`] if an amount is none a bank can move.
 pub fn to_pain001(
     name: &str,
     payouts: &[(AccountId, Payout)],
@@ -83,6 +83,9 @@ pub fn to_pain001(
         .map(|(_, payout)| payout)
         .filter(|payout| payout.state != ItemState::Returned)
         .collect();
+    if payouts.is_empty() {
+        return Err(BillingError::NothingToPay(name.to_owned()));
+    }
     let sum = currency.bank_text(Money::total(payouts.iter().map(|payout| payout.amount))?)?;
     let count = payouts.len();
     let payer = latin(&seller.name, NAME_MAX);
@@ -165,7 +168,11 @@ fn latin(text: &str, max: usize) -> String {
         }
     }
     out.truncate(max);
-    escaped(out.trim())
+    // Nor may a text begin or end with a slash, or hold two in a row.
+    while out.contains("//") {
+        out = out.replace("//", "/");
+    }
+    escaped(out.trim_matches(['/', ' ']))
 }
 
 /// As in `2026-11-28T13:05:09Z`.
@@ -217,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_control_sum_is_the_sum_of_the_payouts(cents in prop::collection::vec(1..100_000_000_i128, 0..30)) {
+        fn the_control_sum_is_the_sum_of_the_payouts(cents in prop::collection::vec(1..100_000_000_i128, 1..30)) {
             let payouts: Vec<_> =
                 (1..).zip(&cents).map(|(number, cents)| payout(number, "A", cents * 10_000)).collect();
             let xml = file(&payouts);
@@ -236,6 +243,7 @@ mod tests {
             let written = texts(&xml, "Cdtr><Nm")[0];
             prop_assert!(written.is_ascii());
             prop_assert!(!written.contains(['<', '>', '"']));
+            prop_assert!(!written.contains("//") && !written.starts_with('/') && !written.ends_with('/'));
             prop_assert!(written.replace("&#39;", "'").len() <= NAME_MAX);
         }
     }
@@ -264,8 +272,17 @@ mod tests {
     #[test]
     fn a_seller_without_account_pays_nobody() {
         let seller = Seller { iban: String::new(), ..seller() };
-        let file = to_pain001("b", &[], &seller, &Currency::euro(), Timestamp(0), Day(0));
+        let payouts = [payout(1, "A", 10_000)];
+        let file = to_pain001("b", &payouts, &seller, &Currency::euro(), Timestamp(0), Day(0));
         assert!(matches!(file, Err(BillingError::Payee(_))));
+    }
+
+    #[test]
+    fn a_batch_of_which_everything_came_back_is_no_file() {
+        let mut payouts = [payout(1, "A", 10_000)];
+        payouts[0].1.state = ItemState::Returned;
+        let file = to_pain001("b", &payouts, &seller(), &Currency::euro(), Timestamp(0), Day(0));
+        assert!(matches!(file, Err(BillingError::NothingToPay(_))));
     }
 
     #[test]

@@ -149,9 +149,9 @@ fn billing(error: &BillingError) -> (StatusCode, &'static str) {
         BillingError::IdReused(_) => (StatusCode::CONFLICT, "AlreadyExists"),
         BillingError::PastIsFixed { .. } => (StatusCode::CONFLICT, "PastIsFixed"),
         BillingError::MonthOpen { .. } => (StatusCode::CONFLICT, "NotOver"),
-        BillingError::BatchIs { .. } | BillingError::PayoutIs { .. } => {
-            (StatusCode::CONFLICT, "WrongState")
-        }
+        BillingError::BatchIs { .. }
+        | BillingError::PayoutIs { .. }
+        | BillingError::NothingToPay(_) => (StatusCode::CONFLICT, "WrongState"),
         BillingError::Frozen { .. }
         | BillingError::TierLimit { .. }
         | BillingError::SpendCap { .. }

@@ -337,3 +337,66 @@ fn is_too_large(error: &SettleError) -> bool {
     };
     matches!(cause, KvError::TransactionTooLarge)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use billing::Money;
+    use kv::memory::Memory;
+    use types::usage::{UsageEvent, UsageKind};
+    use types::{BucketId, Clock};
+
+    use super::*;
+
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn sent(at: Timestamp, bytes: u64) -> UsageEvent {
+        UsageEvent {
+            at,
+            account: "alice".parse().expect("an id"),
+            bucket: BucketId([1; 16]),
+            key: None,
+            kind: UsageKind::Egress { bytes },
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_counted_once_and_settled_once_its_day_is_over() {
+        let hand = Arc::new(Hand(AtomicU64::new(1_700_000_000_000)));
+        let clock: SharedClock = Arc::clone(&hand) as _;
+        let engine: Arc<dyn kv::Kv> = Arc::new(Memory::new());
+        let grace = Duration::from_secs(1);
+        let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), grace);
+        let books = Billing::new(engine, billing::Rules::default());
+        let wall = AccountingClock::WALL;
+        let settlement = Settlement::new(catalog.clone(), books, clock, wall);
+        settlement.begin().await.expect("a tariff");
+
+        // More than one transaction counts.
+        let usage = (0..3_000).map(|_| sent(hand.now(), 10_000_000)).collect();
+        let mut told = Dispatch { usage, work: Vec::new() };
+        catalog.tell_all(&mut told).await.expect("told");
+        for _ in 0..2 {
+            assert_eq!(settlement.round().await.expect("counted"), []);
+            assert_eq!(settlement.progress().events, 3_000);
+        }
+        assert_eq!(catalog.outbox(usize::MAX).await.expect("read"), []);
+
+        hand.0.fetch_add(2 * 24 * 3_600_000, Ordering::SeqCst);
+        let days = settlement.round().await.expect("settled");
+        let charged: Vec<Money> = days.iter().map(|(_, day)| day.division.charged).collect();
+        // Thirty gigabytes at 6,000 micro-units.
+        assert_eq!(charged[0], Money::from_micros(180_000));
+        assert!(settlement.round().await.expect("nothing is left").is_empty());
+        let progress = settlement.progress();
+        assert_eq!((progress.days, progress.error), (days.len() as u64, None));
+        assert!(settlement.billing().check().await.expect("read").is_sound());
+    }
+}

@@ -98,23 +98,32 @@ async fn settled(cluster: &Cluster) {
         .await;
 }
 
+/// The month of a day and the one before: a test that begins on the last day of a month needs both.
+fn months(day: &str) -> [String; 2] {
+    let month = &day[..7];
+    let (year, number) = month.split_once('-').expect("a month");
+    let (year, number): (u32, u32) =
+        (year.parse().expect("a year"), number.parse().expect("a month"));
+    let before = if number == 1 { (year - 1, 12) } else { (year, number - 1) };
+    [month.to_owned(), format!("{:04}-{:02}", before.0, before.1)]
+}
+
+/// A number that may be written as text, because it may be long.
+fn number(value: &Value) -> u128 {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
 /// What the invoices of an account say was used, by item.
 fn invoiced(cluster: &Cluster, account: &str) -> BTreeMap<String, u128> {
     let status = cluster.admin_json(&["settle", "--status"]);
     let day = status["next_day"].as_str().expect("a day").to_owned();
-    let month = &day[..7];
-    // A test that begins on the last day of a month has two invoices.
-    let (year, number) =
-        (month[..4].parse::<u32>().expect("a year"), month[5..].parse::<u32>().expect("a month"));
-    let before = if number == 1 { (year - 1, 12) } else { (year, number - 1) };
     let mut sums: BTreeMap<String, u128> = BTreeMap::new();
-    for month in [month.to_owned(), format!("{:04}-{:02}", before.0, before.1)] {
+    for month in months(&day) {
         let invoice = cluster.admin_json(&["invoice", "show", account, "--month", &month]);
         for line in invoice["lines"].as_array().expect("lines") {
-            let quantity = &line["quantity"];
-            let quantity = quantity.as_str().map_or_else(|| quantity.to_string(), str::to_owned);
             let name = line["name"].as_str().expect("a name").to_owned();
-            *sums.entry(name).or_default() += quantity.parse::<u128>().expect("a number");
+            *sums.entry(name).or_default() += number(&line["quantity"]);
         }
     }
     sums
@@ -254,23 +263,28 @@ async fn nodes_that_hold_and_serve_are_paid_for_it() {
     for _ in 0..5 {
         alice.check_content("/alice/large", content).await.expect("read");
     }
-    let node = cluster.node_states()[0].id().to_owned();
-    let owner = ["node", "owner", &node, "alice", "--reason", "a test"];
+    let nodes = cluster.node_states();
+    let owner = ["node", "owner", nodes[0].id(), "alice", "--reason", "a test"];
     assert_eq!(cluster.admin_json(&owner)["owner"], "alice");
     sleep(TOLD).await;
     settled(&cluster).await;
-    let day = cluster.admin_json(&["settle", "--status"])["next_day"].as_str().expect("a day")[..7]
-        .to_owned();
-    let statement = cluster.admin_json(&["node", "statement", &node, "--month", &day]);
-    assert!(micros(&statement["total"]) > 0, "{statement}");
-    let work = &statement["work"];
-    assert!(
-        work["held"].to_string().trim_matches('"').parse::<u128>().expect("held") > 0,
-        "{work}"
-    );
+    let status = cluster.admin_json(&["settle", "--status"]);
+    let day = status["next_day"].as_str().expect("a day").to_owned();
+    let (mut earned, mut served) = (0, 0);
+    for node in &nodes {
+        let statements = months(&day)
+            .map(|month| cluster.admin_json(&["node", "statement", node.id(), "--month", &month]));
+        let held: u128 = statements.iter().map(|month| number(&month["work"]["held"])).sum();
+        assert!(held > 0, "{statements:?}");
+        served += statements.iter().map(|month| number(&month["work"]["served"])).sum::<u128>();
+        earned += statements.iter().map(|month| micros(&month["total"])).sum::<i128>();
+    }
+    // Each read takes at least its bytes from the nodes.
+    assert!(served >= 5 * u128::from(content.len), "{served}");
+    assert!(earned > 0);
     let checked = cluster.admin_json(&["ledger", "check"]);
     assert_eq!(checked["sound"], true, "{checked}");
-    assert!(micros(&checked["totals"]["earned"]) > 0, "{checked}");
+    assert!(micros(&checked["totals"]["earned"]) >= earned, "{checked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
