@@ -92,6 +92,12 @@ impl Target {
         Ok(Client { http, endpoint: self.endpoint, credentials })
     }
 
+    /// Whether keys are at hand: a data folder is named, or they are in the environment.
+    pub(crate) fn is_named(&self) -> bool {
+        let given = |name| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        self.data.is_some() || given(ACCESS_VARIABLE) || given(SECRET_VARIABLE)
+    }
+
     fn credentials(&self) -> Result<Credentials, CliError> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         match (variable(ACCESS_VARIABLE), variable(SECRET_VARIABLE), &self.data) {

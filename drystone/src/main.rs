@@ -5,6 +5,7 @@ mod admin;
 mod backup;
 mod client;
 mod error;
+mod estimate;
 mod gateway;
 mod log;
 mod output;
@@ -51,6 +52,7 @@ enum Command {
     Gateway(Box<gateway::Gateway>),
     /// Ask a running gateway, or tell it what to do.
     Admin(admin::Admin),
+    Estimate(estimate::Estimate),
     /// Back up a running gateway's catalog and keys into a new folder on its machine.
     Backup(backup::Backup),
     /// Make a new data folder from a backup.
@@ -63,6 +65,7 @@ impl Command {
             Self::Up(up) => up.run(output).await,
             Self::Gateway(gateway) => gateway.run(output).await,
             Self::Admin(admin) => admin.run(output).await,
+            Self::Estimate(estimate) => estimate.run(output).await,
             Self::Backup(backup) => backup.run(output).await,
             Self::Restore(restore) => restore.run(output),
         }
@@ -119,12 +122,33 @@ mod tests {
             "drystone admin key create --account i --access-key a --secret-key s",
             "drystone admin bucket quota b --bytes 500GB",
             "drystone admin bucket quota b --bytes none",
+            "drystone admin account deposit alice 25.50 --reason r",
+            "drystone admin account tier alice email --reason r",
+            "drystone admin account freeze alice billing --reason r",
+            "drystone admin account cap alice none --bucket b --reason r",
+            "drystone admin account money alice --json",
+            "drystone admin tariff list",
+            "drystone admin tariff set --from 2027-01-01 --egress 0.01 --note n",
+            "drystone admin ledger check",
+            "drystone admin ledger show --from 3",
+            "drystone admin settle",
+            "drystone admin payout list",
+            "drystone admin payout prepare 2026-11",
+            "drystone admin payout file 2026-11 --format csv",
+            "drystone admin payout returned 2026-11 bob --reason r",
+            "drystone admin invoice show alice --month 2026-11",
+            "drystone admin node owner abcdef bob --reason r",
+            "drystone admin node statement abcdef --month 2026-11",
+            "drystone admin settle --dry-run",
+            "drystone up --data d --accounting-hour 1s --tier-limits",
             "drystone admin nodes",
             "drystone admin node lost abcdef",
             "drystone admin invite",
             "drystone admin invite --hours 3 --data d",
             "drystone admin durability",
             "drystone admin fsck",
+            "drystone estimate node --disk 500GB --up 20Mbit --hours 12",
+            "drystone estimate customer --store 2TB --egress 300GB",
             "drystone backup --to d",
             "drystone restore --from b --data d",
         ] {

@@ -148,6 +148,12 @@ pub(crate) struct Settings {
     /// How long lifecycle rules and restoring take a day to be [default: 24h]; shorter ones, such as 10s, are for tests.
     #[arg(long, env = "DRYSTONE_LIFECYCLE_DAY", value_name = "TIME")]
     lifecycle_day: Option<Period>,
+    /// How long an hour of metering, settlement and tariffs is [default: 1h]; shorter ones, such as 1s, are for tests.
+    #[arg(long, env = "DRYSTONE_ACCOUNTING_HOUR", value_name = "TIME")]
+    accounting_hour: Option<Period>,
+    /// Hold accounts to their tiers' limits on stored bytes, egress a day and requests a second (freezes and spend caps count anyway).
+    #[arg(long, env = "DRYSTONE_TIER_LIMITS")]
+    tier_limits: bool,
     /// Where events of buckets can be sent, such as orders=https://hooks.example.com/events; repeatable.
     #[arg(long, env = "DRYSTONE_WEBHOOKS", value_name = "NAME=URL", value_delimiter = ',', value_parser = webhook)]
     webhook: Vec<(WebhookName, WebhookUrl)>,
@@ -185,6 +191,8 @@ impl Settings {
         set(&mut config.vetting_time, self.vetting_time);
         set(&mut config.repair_rate, self.repair_rate);
         set(&mut config.lifecycle_day, self.lifecycle_day);
+        set(&mut config.accounting_hour, self.accounting_hour);
+        config.tier_limits |= self.tier_limits;
         if !self.storage_class.is_empty() {
             config.storage_classes = self.storage_class.iter().cloned().collect();
         }

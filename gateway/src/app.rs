@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use billing::Billing;
 use kv::rocks::{Rocks, RocksOptions, RocksShared};
 use kv::{Kv, KvError};
 use metadata::records::{Account, SessionState};
@@ -33,6 +34,7 @@ use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
 use crate::keys::WrappingKeys;
 use crate::logbook::LogBook;
+use crate::metering::Metering;
 use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::nodes::vetting::VettingRules;
@@ -46,6 +48,7 @@ use crate::quota::Quotas;
 use crate::s3::{self, Consent, S3Parts, S3Settings, S3SetupError, Targets};
 use crate::secrets;
 use crate::session::Session;
+use crate::standing::Standings;
 use crate::upkeep::audit::SharedCensus;
 use crate::upkeep::deliver::Delivery;
 use crate::upkeep::inventory::InventoryWorker;
@@ -55,6 +58,7 @@ use crate::upkeep::notify::Notifier;
 use crate::upkeep::pace::Pacer;
 use crate::upkeep::queue::Progress;
 use crate::upkeep::replicate::ReplicationWorker;
+use crate::upkeep::settle::{SettleError, Settlement};
 use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 use crate::webhooks::WebhookUrl;
@@ -99,6 +103,9 @@ pub enum AppError {
     /// The catalog.
     #[error("the catalog: {0}")]
     Catalog(#[from] CatalogError),
+    /// The books.
+    #[error("the books: {0}")]
+    Books(#[from] SettleError),
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -196,7 +203,8 @@ impl App {
         let (s3_addr, admin_addr, node_addr) =
             (addr(&s3_listener)?, addr(&admin_listener)?, addr(&node_listener)?);
 
-        let options = RocksOptions::metadata(shared).with_families(schema::families());
+        let families = [schema::families(), billing::schema::families()].concat();
+        let options = RocksOptions::metadata(shared).with_families(families);
         let engine: Arc<dyn Kv> =
             Arc::new(Rocks::open(data.join(admin::backup::CATALOG), options).await?);
         let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), config.read_grace.0);
@@ -232,7 +240,21 @@ impl App {
             quotas: Arc::clone(&quotas),
         };
         let budget = Arc::new(ReadAhead::new(READ_AHEAD));
-        let reader = Reader::new(catalog.clone(), Arc::clone(&keys), Arc::clone(&nodes), budget);
+        let accounting = catalog.accounting_clock(config.accounting_hour.0).await?;
+        let books = Billing::new(Arc::clone(&engine), config.billing.clone());
+        let settlement =
+            Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), accounting);
+        settlement.begin().await?;
+        let standings = Standings::new(books, Arc::clone(&clock), accounting, config.tier_limits);
+        let standings = Arc::new(standings);
+        let metering = Arc::new(Metering::new(Arc::clone(&clock)));
+        let reader = Reader::new(
+            catalog.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&nodes),
+            budget,
+            Arc::clone(&metering),
+        );
         let configs = Configs::new(catalog.clone());
         let targets = Targets::new(catalog.clone());
         let classes: Vec<_> = config
@@ -242,7 +264,7 @@ impl App {
             .collect();
         let recoder = Recoder {
             catalog: catalog.clone(),
-            reader: reader.clone(),
+            reader: reader.for_upkeep(),
             writer: writer.clone(),
             classes: classes.clone().into(),
         };
@@ -254,6 +276,8 @@ impl App {
             targets: targets.clone(),
             changes: changes.clone(),
             log: Arc::clone(&log),
+            metering: Arc::clone(&metering),
+            standings: Arc::clone(&standings),
             writer,
             reader,
             keyring: Arc::clone(&keyring),
@@ -322,6 +346,8 @@ impl App {
             catalog: catalog.clone(),
             configs: configs.clone(),
             quotas: Arc::clone(&quotas),
+            settlement: settlement.clone(),
+            standings,
             keyring: Arc::clone(&keyring),
             keys,
             nodes: Arc::clone(&nodes),
@@ -338,6 +364,8 @@ impl App {
             metrics: admin::metrics::install(),
         };
         serving.spawn(admin::serve(admin_listener, parts, doors.clone()));
+        tasks.spawn(Arc::clone(&metering).run(catalog.clone(), stop.clone()));
+        tasks.spawn(settlement.run(stop.clone()));
         let delivery = Delivery { writer: recoder.writer.clone(), changes: changes.clone() };
         let inventory = InventoryWorker {
             catalog: catalog.clone(),
@@ -398,6 +426,7 @@ impl App {
             placer,
             session: Arc::clone(&session),
             keyring,
+            metering,
             revision: Arc::new(operator.revision),
             started: clock.now(),
             clock,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use billing::Rules;
 use serde::{Deserialize, Serialize};
 use types::GeometryName;
 use types::size::ByteSize;
@@ -91,6 +92,12 @@ pub struct Config {
     pub website_domain: Option<String>,
     /// How long lifecycle rules, inventories and restoring take a day to be; shorter ones are for tests.
     pub lifecycle_day: Period,
+    /// How long the hour of metering, settlement and tariffs is; a shorter one is for tests.
+    pub accounting_hour: Period,
+    /// Whether accounts are held to the limits of their tiers; freezes and spend caps count anyway.
+    pub tier_limits: bool,
+    /// What the operator decided about money: currency, who issues invoices, what is held back.
+    pub billing: Rules,
     /// Where events of buckets can be sent, by the names that their configurations use.
     pub webhooks: BTreeMap<WebhookName, WebhookUrl>,
     /// The roots (PEM) by which webhooks over `https` are trusted; none: the system's.
@@ -147,6 +154,9 @@ impl Default for Config {
             website_addr: None,
             website_domain: None,
             lifecycle_day: Period(Duration::from_secs(24 * 3600)),
+            accounting_hour: Period(metadata::accounting::HOUR),
+            tier_limits: false,
+            billing: Rules::default(),
             webhooks: BTreeMap::new(),
             webhook_ca: None,
             replica_endpoints: None,
@@ -314,6 +324,19 @@ mod tests {
             config.webhooks.iter().map(|(name, url)| format!("{name} {url}")).collect();
         assert_eq!(named, ["orders http://127.0.0.1:8000/in"]);
         assert!(toml::from_str::<Config>("[webhooks]\norders = \"127.0.0.1\"").is_err());
+    }
+
+    #[test]
+    fn what_the_operator_decides_about_money_is_in_the_file() {
+        let text = "[billing]\ncurrency = { code = \"JPY\", exponent = 0 }\npayout_minimum = \"10\"\n[billing.seller]\nname = \"S\"";
+        let config: Config = toml::from_str(text).expect("settings");
+        assert_eq!(config.billing.currency.code(), "JPY");
+        assert_eq!(config.billing.hold_days, Rules::default().hold_days);
+        assert_eq!(config.billing.seller.name, "S");
+        assert!(
+            toml::from_str::<Config>("[billing]\nfee = 5").is_err(),
+            "the operator's part is fixed"
+        );
     }
 
     #[test]

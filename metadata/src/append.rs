@@ -10,6 +10,7 @@ use types::{BucketName, ManifestId, ObjectKey, SessionId};
 
 use crate::buckets::once_decided;
 use crate::commit::{NewObject, check_bucket, listed_checksum};
+use crate::outbox::Moved;
 use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, StreamState, Versioning};
 use crate::rows::{check_inside, paged, refer, write_stream};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, REFERENCES, WRAPS};
@@ -121,6 +122,7 @@ impl Catalog {
         DETAILS.put(tx, &entry.manifest, &detail);
         OBJECTS.put(tx, &at, &entry);
         append.sequel.write(tx, &entry);
+        self.tell_stored(tx, Moved::version(&bucket, &entry).of(append.len));
         Ok(entry)
     }
 }

@@ -10,6 +10,7 @@ use types::{
 use crate::buckets::once_decided;
 use crate::delete::Seen;
 use crate::garbage::Release;
+use crate::outbox::Moved;
 use crate::records::{
     Body, Bucket, BucketState, ChecksumAlgorithm, ChecksumKind, Detail, Entry, Etag, Extent,
     SegmentRow, StreamRow, StreamState,
@@ -255,6 +256,7 @@ impl Catalog {
             body,
         };
         new.sequel.write(tx, &entry);
+        self.tell_stored(tx, Moved::version(&bucket, &entry));
         if new.replica.is_some() {
             put_replica(tx, &at, present, &entry);
             return Ok((entry, None));
@@ -287,10 +289,16 @@ impl Catalog {
         Timestamp(self.now().0.max(floor))
     }
 
-    /// Takes the wraps of `entry` away at once and leaves the rest of it to collect. Of very many wraps, some are left to
-    /// [`Self::forget_wraps`].
-    pub(crate) async fn release(&self, tx: &Tx, entry: &Entry) -> Result<(), CatalogError> {
+    /// Takes the wraps of `entry` away at once, ends what is paid for it, and leaves the rest of it to collect. Of very many wraps, some are
+    /// left to [`Self::forget_wraps`].
+    pub(crate) async fn release(
+        &self,
+        tx: &Tx,
+        bucket: &Bucket,
+        entry: &Entry,
+    ) -> Result<(), CatalogError> {
         drop_wraps(tx, entry.manifest).await?;
+        self.tell_released(tx, Moved::version(bucket, entry));
         DETAILS.delete(tx, &entry.manifest);
         match entry.body {
             Body::Inline => INLINE.delete(tx, &entry.manifest),

@@ -239,9 +239,9 @@ impl Catalog {
         }
         self.check_lock(tx, bucket, &entry, delete.bypass).await?;
         if picked.current {
-            self.drop_current(tx, at, &entry).await?;
+            self.drop_current(tx, bucket, at, &entry).await?;
         } else {
-            self.drop_older(tx, at, &entry).await?;
+            self.drop_older(tx, bucket, at, &entry).await?;
         }
         Ok(Deleted { marker: entry.is_delete_marker(), gone: Some(entry), ..named })
     }
@@ -255,7 +255,7 @@ impl Catalog {
     ) -> Result<Deleted, CatalogError> {
         if bucket.versioning == Versioning::Unversioned {
             if let Some(entry) = &present {
-                self.drop_current(tx, at, entry).await?;
+                self.drop_current(tx, bucket, at, entry).await?;
             }
             return Ok(Deleted { gone: present, ..Deleted::default() });
         }

@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use types::geometry::GEOMETRIES;
 use types::{ManifestId, SegmentId, SessionId, ShardId, Slot, StreamId, Timestamp};
 
+use crate::holdings::Deltas;
+use crate::outbox::Moved;
 use crate::records::{SegmentRow, StreamRow, StreamState};
 use crate::schema::{
     CHECKS, DEGRADED, DROPS, EXTENTS, GROUPS, PARTS, REFERENCES, RELEASES, SEGMENTS,
-    SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, WRAPS,
+    SEGMENTS_OF_GROUP, STREAMS, UNFINISHED, UPLOAD_BILLS, WRAPS,
 };
 use crate::walk::Walk;
 use crate::{Catalog, CatalogError};
@@ -150,6 +152,9 @@ impl Catalog {
         }
         kv::transact(&*self.kv, |tx| async move {
             RELEASES.delete(&tx, &(manifest, release.tag()));
+            if matches!(release, Release::Aborted | Release::Completed { .. }) {
+                UPLOAD_BILLS.delete(&tx, &manifest);
+            }
             Ok(())
         })
         .await
@@ -170,7 +175,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets part rows, and drops the references of all but the chosen ones.
+    /// Forgets part rows, and drops the references of all but the chosen ones, for which nobody pays any more. (The chosen ones are paid for
+    /// as the version's.)
     async fn release_parts(
         &self,
         manifest: ManifestId,
@@ -179,11 +185,16 @@ impl Catalog {
         loop {
             let done = kv::transact(&*self.kv, |tx| async move {
                 let parts = PARTS.scan(&tx, KeyPrefix::of(&manifest), STEP).await?;
-                let dropped = parts
-                    .iter()
-                    .filter(|((_, number), _)| chosen.binary_search(number).is_err())
-                    .map(|((_, number), part)| (*number, part.stream));
-                self.unrefer(&tx, manifest, dropped).await?;
+                let dropped = || {
+                    let chosen = |number: &u32| chosen.binary_search(number).is_ok();
+                    parts.iter().filter(move |((_, number), _)| !chosen(number))
+                };
+                let streams = dropped().map(|((_, number), part)| (*number, part.stream));
+                self.unrefer(&tx, manifest, streams).await?;
+                if let Some(bill) = self.upload_bill(&tx, manifest).await? {
+                    let bytes = dropped().map(|(_, part)| part.len).sum();
+                    self.tell_released(&tx, Moved::part(&bill, bytes));
+                }
                 for (at, _) in &parts {
                     PARTS.delete(&tx, at);
                 }
@@ -335,12 +346,15 @@ impl Catalog {
                 return Ok(true);
             }
             let segments = SEGMENTS.scan(&tx, KeyPrefix::of(stream), SEGMENTS_PER_STEP).await?;
+            let mut held = Deltas::default();
             for (id, row) in &segments {
+                held.went(row);
                 self.drop_shards(&tx, *id, row).await?;
                 SEGMENTS.delete(&tx, id);
                 SEGMENTS_OF_GROUP.delete(&tx, &(row.group, *id));
                 DEGRADED.delete(&tx, &(row.group, *id));
             }
+            held.write(&tx);
             let last = segments.len() < SEGMENTS_PER_STEP;
             if last {
                 STREAMS.delete(&tx, stream);

@@ -154,23 +154,28 @@ impl Catalog {
         filled_to: Option<SegmentId>,
         done: bool,
     ) -> Result<Option<PlacementGroup>, CatalogError> {
-        let at = usize::from(slot.0);
-        let group = self
-            .change_group(id, |group| {
-                let row = group.slots.get_mut(at).ok_or(CatalogError::Missing("slot"))?;
-                if row.since != since {
-                    return Ok(());
-                }
-                if done {
-                    *row = SlotRow { node: row.node, since, ..SlotRow::default() };
-                } else if row.filling {
-                    row.filled_to = row.filled_to.max(filled_to);
-                }
-                Ok(())
-            })
-            .await?;
-        let its_own = group.slots.get(at).is_some_and(|row| row.since == since);
-        Ok(its_own.then_some(group))
+        kv::transact(&*self.kv, |tx| async move {
+            let mut group = GROUPS
+                .get_for_update(&tx, &id)
+                .await?
+                .ok_or(CatalogError::Missing("placement group"))?;
+            let row =
+                group.slots.get_mut(usize::from(slot.0)).ok_or(CatalogError::Missing("slot"))?;
+            if row.since != since {
+                return Ok(None);
+            }
+            if done {
+                *row = SlotRow { node: row.node, since, ..SlotRow::default() };
+            } else if row.filling {
+                let before = row.filled_to;
+                row.filled_to = before.max(filled_to);
+                let step = (before, row.filled_to);
+                self.tell_filled(&tx, id, slot, since, step).await?;
+            }
+            GROUPS.put(&tx, &id, &group);
+            Ok(Some(group))
+        })
+        .await
     }
 
     async fn change_group(

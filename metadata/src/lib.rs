@@ -9,6 +9,7 @@
 //!                                references (stream, manifest) ┘
 //! ```
 
+pub mod accounting;
 pub mod accounts;
 pub mod append;
 pub mod buckets;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod fsck;
 pub mod garbage;
 pub mod groups;
+pub mod holdings;
 pub mod invariants;
 pub mod kms;
 pub mod list_versions;
@@ -28,6 +30,7 @@ pub mod listing;
 pub mod locate;
 pub mod migrate;
 pub mod nodes;
+pub mod outbox;
 pub mod queue;
 pub mod recode;
 pub mod records;
@@ -49,6 +52,7 @@ use serde::de::DeserializeOwned;
 use types::Timestamp;
 use types::clock::SharedClock;
 
+pub use accounting::AccountingClock;
 pub use append::Append;
 pub use buckets::NewBucket;
 pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
@@ -58,6 +62,7 @@ pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};
 pub use locate::{Located, LocatedBody};
 pub use nodes::Guest;
+pub use outbox::{Dispatch, DispatchAt};
 pub use queue::{Sequel, Task};
 pub use records::{
     Acl, Body, Bucket, ConfigKind, Detail, Entry, Etag, Extent, PlacementGroup, SegmentRow,

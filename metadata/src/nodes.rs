@@ -162,6 +162,18 @@ impl Catalog {
         self.change_node(id, |node| node.subnet = subnet).await
     }
 
+    /// Gives a node to another owner, or to nobody.
+    ///
+    /// # Errors
+    /// [`CatalogError::Missing`].
+    pub async fn node_owned(
+        &self,
+        id: NodeId,
+        owner: Option<&AccountId>,
+    ) -> Result<Node, CatalogError> {
+        self.change_node(id, |node| node.owner = owner.cloned()).await
+    }
+
     /// Lets a node leave: it gets no new shards, and its slots go to others.
     ///
     /// # Errors
@@ -201,6 +213,14 @@ impl Catalog {
             }
         })
         .await
+    }
+
+    /// How a node has done, as it was last written down.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn standing(&self, id: NodeId) -> Result<Option<Standing>, CatalogError> {
+        Ok(STANDINGS.get(&self.kv.snapshot().await?, &id).await?)
     }
 
     /// How every node has done, as it was last written down.

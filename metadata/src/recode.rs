@@ -7,6 +7,7 @@ use types::{BucketId, BucketName, GeometryName, ManifestId, SessionId};
 use crate::buckets::once_decided;
 use crate::commit::check_bucket;
 use crate::list_versions::ListedVersion;
+use crate::outbox::Moved;
 use crate::records::{Entry, Extent};
 use crate::rows::write_extents;
 use crate::schema::{DETAILS, OBJECTS, VERSIONS};
@@ -46,10 +47,15 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         once_decided(|| {
             kv::transact(&*self.kv, |tx| async move {
-                check_bucket(&tx, bucket).await?;
+                let row = check_bucket(&tx, bucket).await?;
                 let Some((entry, current)) = still_there(&tx, bucket.1, seen).await? else {
                     return Ok(());
                 };
+                let was = Moved::version(&row, &entry);
+                if was.geometry != geometry {
+                    self.tell_released(&tx, was);
+                    self.tell_stored(&tx, Moved { geometry, ..was });
+                }
                 let entry = Entry { class: Some(class.to_owned()), geometry, ..entry };
                 put_back(&tx, bucket.1, seen, current, &entry);
                 Ok::<_, CatalogError>(())
@@ -80,7 +86,7 @@ impl Catalog {
         let released = once_decided(|| {
             kv::transact(&*self.kv, |tx| async move {
                 self.check_session(&tx, session).await?;
-                check_bucket(&tx, bucket).await?;
+                let row = check_bucket(&tx, bucket).await?;
                 let found = still_there(&tx, bucket.1, seen).await?;
                 let (old, current) = found.ok_or(CatalogError::PreconditionFailed)?;
                 // Tags, lock and the rest as they are at this moment.
@@ -96,7 +102,8 @@ impl Catalog {
                     body,
                     ..old.clone()
                 };
-                self.release(&tx, &old).await?;
+                self.release(&tx, &row, &old).await?;
+                self.tell_stored(&tx, Moved::version(&row, &entry));
                 put_back(&tx, bucket.1, seen, current, &entry);
                 Ok::<_, CatalogError>(old)
             })

@@ -8,7 +8,7 @@ use types::{BucketId, BucketName, ObjectKey, Timestamp};
 
 use crate::buckets::once_decided;
 use crate::commit::check_bucket;
-use crate::records::{Entry, Versioning};
+use crate::records::{Bucket, Entry, Versioning};
 use crate::schema::{OBJECTS, RENAMES};
 use crate::{Catalog, CatalogError, Sequel};
 
@@ -68,7 +68,7 @@ impl Catalog {
                 if self.done_before(&tx, bucket.1, rename).await? {
                     return Ok(None);
                 }
-                self.rename(&tx, bucket.1, rename, check).await
+                self.rename(&tx, &row, rename, check).await
             })
         })
         .await?;
@@ -79,10 +79,11 @@ impl Catalog {
     async fn rename(
         &self,
         tx: &Tx,
-        bucket: BucketId,
+        row: &Bucket,
         rename: &Rename,
         check: &(impl Fn(&Entry, Option<&Entry>) -> Result<(), CatalogError> + Sync),
     ) -> Result<Option<Entry>, CatalogError> {
+        let bucket = row.id;
         let (from, to) = ((bucket, rename.source.clone()), (bucket, rename.target.clone()));
         // Claimed in the order of keys, so that two renamings that cross wait instead of blocking each other.
         let (source, target) = if from.1 <= to.1 {
@@ -95,7 +96,7 @@ impl Catalog {
         let source = source.ok_or(CatalogError::NoSuchKey)?.with_bytes(false)?;
         check(&source, target.as_ref())?;
         if let Some(target) = &target {
-            self.release(tx, target).await?;
+            self.release(tx, row, target).await?;
         }
         // It keeps its time, unless that would make it older than what it replaces.
         let floor = target.as_ref().map_or(0, |entry| entry.modified.0.saturating_add(1));

@@ -6,6 +6,7 @@ use types::{ManifestId, SegmentId, StreamId};
 
 use crate::commit::StreamCommit;
 use crate::garbage::Release;
+use crate::holdings::Deltas;
 use crate::records::{Body, Checksum, Extent, StreamRow, StreamState};
 use crate::schema::{
     DEGRADED, EXTENTS, REFERENCES, RELEASES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, UNFINISHED,
@@ -166,7 +167,9 @@ pub(crate) async fn write_stream(
         _ if before.is_some() => UNFINISHED.delete(tx, &id),
         _ => {}
     }
+    let mut held = Deltas::default();
     for (index, segment) in (commit.first..).zip(&commit.segments) {
+        held.came(segment);
         let id = SegmentId { stream: id, index };
         SEGMENTS.put(tx, &id, segment);
         SEGMENTS_OF_GROUP.put(tx, &(segment.group, id), &());
@@ -174,5 +177,6 @@ pub(crate) async fn write_stream(
             DEGRADED.put(tx, &(segment.group, id), &());
         }
     }
+    held.write(tx);
     Ok(())
 }

@@ -8,8 +8,11 @@ use types::{
     ShardId, Slot, StreamId, Timestamp,
 };
 
+use crate::accounting::AccountingClock;
 use crate::commit::Inline;
 use crate::garbage::Release;
+use crate::holdings::{HeldDelta, Holding};
+use crate::outbox::{Dispatch, UploadBill};
 use crate::records::{
     AccessKey, Account, Bucket, ConfigKind, Detail, Entry, Extent, Invite, KmsKey, Node, Part,
     PlacementGroup, SegmentRow, Session, Standing, StreamRow, Upload, WeekHours,
@@ -48,6 +51,12 @@ pub(crate) const BUCKET_CONFIGS: Table<(BucketId, ConfigKind, String), Vec<u8>> 
 /// Work that changes leave to workers, by queue and in order of time.
 pub(crate) const QUEUES: Table<(String, Timestamp, [u8; 8]), Vec<u8>> = Table::new(MAIN, "queue/1");
 
+/// How accounting time follows from wall time.
+pub(crate) const ACCOUNTING_CLOCK: Table<(), AccountingClock> =
+    Table::new(MAIN, "accounting-clock/1");
+/// What is to be paid for and was not told to billing yet.
+pub(crate) const OUTBOX: Table<(u8, Timestamp, [u8; 16]), Dispatch> = Table::new(MAIN, "outbox/1");
+
 /// The current version of each key; order of keys = S3 list order.
 pub(crate) const OBJECTS: Table<(BucketId, ObjectKey), Entry> = Table::new(MAIN, "object/2");
 /// Every other version of each key, the newest first; the time is the entry's.
@@ -70,6 +79,8 @@ pub(crate) const WRAPS: Table<(ManifestId, StreamId), WrappedKey> =
 /// Uploads under way, in the order ListMultipartUploads shows them.
 pub(crate) const UPLOADS: Table<(BucketId, ObjectKey, ManifestId), Upload> =
     Table::new(MAIN, "upload/2");
+/// Who pays for an upload's parts, until the last of them is released or part of a version.
+pub(crate) const UPLOAD_BILLS: Table<ManifestId, UploadBill> = Table::new(MAIN, "upload-bill/1");
 pub(crate) const PARTS: Table<(ManifestId, u32), Part> = Table::new(MAIN, "part/1");
 
 pub(crate) const STREAMS: Table<StreamId, StreamRow> = Table::new(MAIN, "stream/1");
@@ -87,6 +98,11 @@ pub(crate) const SEGMENTS_OF_GROUP: Table<(GroupId, SegmentId), ()> =
     Table::new(MAIN, "segment-of-group/1");
 /// Segments with missed slots: the work of repair.
 pub(crate) const DEGRADED: Table<(GroupId, SegmentId), ()> = Table::new(MAIN, "degraded/1");
+
+/// What changed in how much groups hold, until it is taken into [`HOLDINGS`].
+pub(crate) const HELD_DELTAS: Table<[u8; 16], HeldDelta> = Table::new(MAIN, "held-delta/1");
+/// How much each group holds, and what its nodes were told to.
+pub(crate) const HOLDINGS: Table<GroupId, Holding> = Table::new(MAIN, "holding/1");
 
 pub(crate) const NODES: Table<NodeId, Node> = Table::new(MAIN, "node/2");
 /// How each node has done.

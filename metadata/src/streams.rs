@@ -6,6 +6,7 @@ use kv::{KeyPrefix, Span, Tx};
 use seal::WrappedKey;
 use types::{GroupId, NodeId, SegmentId, ShardId, Slot, StreamId};
 
+use crate::holdings::Deltas;
 use crate::records::{SegmentRow, StreamRow};
 use crate::schema::{DEGRADED, DROPS, REFERENCES, SEGMENTS, SEGMENTS_OF_GROUP, STREAMS, WRAPS};
 use crate::walk::Walk;
@@ -167,6 +168,9 @@ fn put_missed(tx: &Tx, id: SegmentId, before: &SegmentRow, row: &SegmentRow) {
     if row.missed == before.missed {
         return;
     }
+    let mut held = Deltas::default();
+    held.missed(before, row);
+    held.write(tx);
     SEGMENTS.put(tx, &id, row);
     if row.missed.is_empty() {
         DEGRADED.delete(tx, &(row.group, id));

@@ -8,6 +8,7 @@ use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
 use crate::buckets::once_decided;
 use crate::commit::{check_bucket, listed_checksum};
 use crate::garbage::Release;
+use crate::outbox::{Moved, UploadBill};
 use crate::records::{
     Body, Bucket, Checksum, Detail, Entry, Etag, Extent, Part, ReplicationStatus, StreamState,
     Upload,
@@ -15,7 +16,7 @@ use crate::records::{
 use crate::rows::{
     EXTENT_BYTES_PER_COMMIT, check_inside, check_whole, count, paged, refer, size_of, write_stream,
 };
-use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOADS};
+use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOAD_BILLS, UPLOADS};
 use crate::versions::{new_version, put_replica, replica_time};
 use crate::{Catalog, CatalogError, Preconditions, Sequel, StreamCommit};
 
@@ -60,8 +61,10 @@ impl Catalog {
         let at = &(bucket.1, key.clone(), id);
         once_decided(|| {
             kv::transact(&*self.kv, |tx| async move {
-                check_bucket(&tx, bucket).await?;
+                let row = check_bucket(&tx, bucket).await?;
                 UPLOADS.put(&tx, at, upload);
+                let (account, geometry) = (row.owner, upload.geometry);
+                UPLOAD_BILLS.put(&tx, &id, &UploadBill { account, bucket: row.id, geometry });
                 Ok(id)
             })
         })
@@ -95,8 +98,15 @@ impl Catalog {
             if UPLOADS.get_shared(&tx, at).await?.is_none() {
                 return Err(CatalogError::NoSuchUpload);
             }
+            let bill = self.upload_bill(&tx, at.2).await?;
             if let Some(replaced) = PARTS.get_for_update(&tx, &(at.2, number)).await? {
                 self.unrefer(&tx, at.2, [(number, replaced.stream)]).await?;
+                if let Some(bill) = &bill {
+                    self.tell_released(&tx, Moved::part(bill, replaced.len));
+                }
+            }
+            if let Some(bill) = &bill {
+                self.tell_stored(&tx, Moved::part(bill, part.len));
             }
             let Part { stream: id, offset, len, .. } = *part;
             match stream.filter(|stream| stream.id == id) {
@@ -240,6 +250,10 @@ impl Catalog {
             body: Body::Extents { pages: count(&pages) },
         };
         completion.sequel.write(tx, &entry);
+        // Its parts are paid for since they came, except those of an upload that began before there was an outbox.
+        if self.upload_bill(tx, at.2).await?.is_none() {
+            self.tell_stored(tx, Moved::version(bucket, &entry));
+        }
         let replaced = if completion.replica.is_some() {
             put_replica(tx, &object, present, &entry);
             None

@@ -64,11 +64,12 @@ impl Catalog {
         let keeps_null = bucket.versioning == Versioning::Enabled;
         match present {
             Some(present) if is_null(&present) && !keeps_null => {
-                self.release(tx, &present).await?;
+                self.release(tx, bucket, &present).await?;
                 Ok(Some(present))
             }
             present => {
-                let replaced = if keeps_null { None } else { self.drop_null(tx, at).await? };
+                let replaced =
+                    if keeps_null { None } else { self.drop_null(tx, bucket, at).await? };
                 if let Some(present) = &present {
                     set_aside(tx, at, present);
                 }
@@ -78,9 +79,14 @@ impl Catalog {
     }
 
     /// Takes away the version `null` of a key, which is not the current one, if there is one.
-    async fn drop_null(&self, tx: &Tx, at: &ObjectAt) -> Result<Option<Entry>, CatalogError> {
+    async fn drop_null(
+        &self,
+        tx: &Tx,
+        bucket: &Bucket,
+        at: &ObjectAt,
+    ) -> Result<Option<Entry>, CatalogError> {
         let Some(picked) = pick(tx, at, VersionId::NULL, None).await? else { return Ok(None) };
-        self.drop_older(tx, at, &picked.entry).await?;
+        self.drop_older(tx, bucket, at, &picked.entry).await?;
         Ok(Some(picked.entry))
     }
 
@@ -88,21 +94,23 @@ impl Catalog {
     pub(crate) async fn drop_older(
         &self,
         tx: &Tx,
+        bucket: &Bucket,
         at: &ObjectAt,
         entry: &Entry,
     ) -> Result<(), CatalogError> {
         forget_older(tx, at, entry);
-        self.release(tx, entry).await
+        self.release(tx, bucket, entry).await
     }
 
     /// Takes away the current version; the newest of the others, if there is one, takes its place.
     pub(crate) async fn drop_current(
         &self,
         tx: &Tx,
+        bucket: &Bucket,
         at: &ObjectAt,
         entry: &Entry,
     ) -> Result<(), CatalogError> {
-        self.release(tx, entry).await?;
+        self.release(tx, bucket, entry).await?;
         match VERSIONS.scan(tx, KeyPrefix::of(at), 1).await?.pop() {
             Some((_, next)) => {
                 forget_older(tx, at, &next);

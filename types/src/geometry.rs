@@ -35,6 +35,9 @@ pub enum GeometryName {
     Wide = 2,
 }
 
+/// Units, and with them shards, are multiples of this many bytes.
+const UNIT_ALIGN: u64 = 64;
+
 /// Every geometry there is, in the order of [`GeometryName`].
 pub const GEOMETRIES: [Geometry; 3] = [
     Geometry { name: GeometryName::Local, k: 4, n: 6, w: 5, r: 6 },
@@ -57,6 +60,12 @@ impl Geometry {
     #[must_use]
     pub const fn m(&self) -> usize {
         self.n - self.k
+    }
+
+    /// Bytes of each shard of a segment of so many ciphertext bytes (`codec::layout` tells why).
+    #[must_use]
+    pub const fn shard_len(&self, segment: u64) -> u64 {
+        segment.div_ceil(self.k as u64).next_multiple_of(UNIT_ALIGN)
     }
 
     /// How many members must be online for a group to take new segments: ⌊(w + n) / 2⌋.

@@ -166,3 +166,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_table_of_geometries_knows_how_long_shards_are() {
+    for geometry in types::geometry::GEOMETRIES {
+        for len in nasty_lens(geometry.k as u64) {
+            let layout = SegmentLayout::new(geometry.k, len).expect("a possible segment");
+            assert_eq!(geometry.shard_len(len), layout.shard_len(), "{geometry:?} {len}");
+        }
+    }
+}

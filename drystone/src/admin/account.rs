@@ -1,4 +1,4 @@
-//! `drystone admin account create|list`
+//! `drystone admin account create|list`; what concerns money is in [`super::customer`].
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub(crate) enum Account {
     Create(Create),
     /// List every account.
     List(List),
+    #[command(flatten)]
+    Customer(super::customer::Customer),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +55,7 @@ impl Account {
     pub(crate) async fn run(self, client: &Client, output: Output) -> Result<(), CliError> {
         match self {
             Self::Create(create) => create.run(client, output).await,
+            Self::Customer(customer) => customer.run(client, output).await,
             Self::List(List {}) => {
                 let answer = client.get("/admin/v1/accounts").await?;
                 output.show(&answer, listed);

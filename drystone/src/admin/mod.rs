@@ -2,10 +2,13 @@
 
 mod account;
 mod bucket;
+mod customer;
 mod durability;
 mod key;
 mod kms;
+mod money;
 mod node;
+mod payout;
 
 use clap::Subcommand;
 
@@ -45,6 +48,19 @@ enum Command {
     /// One customer's bucket: what it may hold.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// What things cost, and since when.
+    #[command(subcommand)]
+    Tariff(money::Tariff),
+    /// The books: every movement of money.
+    #[command(subcommand)]
+    Ledger(money::Ledger),
+    Settle(money::Settle),
+    /// Money that leaves: what node owners are paid.
+    #[command(subcommand)]
+    Payout(payout::Payouts),
+    /// What customers are charged, month by month.
+    #[command(subcommand)]
+    Invoice(payout::Invoice),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -66,6 +82,11 @@ impl Admin {
             Command::Key(key) => key.run(&client, output).await,
             Command::Kms(kms) => kms.run(&client, output).await,
             Command::Bucket(bucket) => bucket.run(&client, output).await,
+            Command::Tariff(tariff) => tariff.run(&client, output).await,
+            Command::Ledger(ledger) => ledger.run(&client, output).await,
+            Command::Settle(settle) => settle.run(&client, output).await,
+            Command::Payout(payouts) => payouts.run(&client, output).await,
+            Command::Invoice(invoice) => invoice.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,

@@ -50,6 +50,11 @@ Examples:
   drystone admin node leave 3f9c12ab04de
   drystone admin node show 3f9c12ab04de --json | jq .leaving";
 
+const OWNER_EXAMPLES: &str = "\
+Examples:
+  drystone admin node owner 3f9c12ab04de bob --reason \"he runs it\"
+  drystone admin node statement 3f9c12ab04de --month 2026-11";
+
 const INVITE_EXAMPLES: &str = "\
 The invite is the last word of the last line. It is good for one node, once.
 
@@ -82,6 +87,26 @@ pub(crate) enum Node {
     Stay(Leave),
     /// Declare a node lost.
     Lost(Lost),
+    /// Say whose a node is: that account is paid for it, and a group has one node of an owner. What nobody's node earned waits.
+    #[command(after_help = OWNER_EXAMPLES)]
+    Owner {
+        /// The node's id, or the beginning of it.
+        id: String,
+        /// The account; `none` takes the node away from its owner.
+        account: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Show what a node did in a month, and what it earned for that.
+    #[command(after_help = OWNER_EXAMPLES)]
+    Statement {
+        /// The node's id, or the beginning of it.
+        id: String,
+        /// The month, such as 2026-11 [default: the present one]
+        #[arg(long, value_name = "MONTH")]
+        month: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -156,6 +181,35 @@ impl Nodes {
     }
 }
 
+async fn statement(
+    client: &Client,
+    output: Output,
+    id: &str,
+    month: Option<String>,
+) -> Result<(), CliError> {
+    let id = whole_id(client, id).await?;
+    let mut path = format!("/admin/v1/nodes/{id}/statement");
+    if let Some(month) = month {
+        super::money::plain(&month)?;
+        path.push_str(&format!("?month={month}"));
+    }
+    output.show(&client.get(&path).await?, |statement| {
+        let row = |day: &Value| {
+            let earned = day["earnings"].to_string();
+            vec![text(day, "day"), day["work"].to_string(), earned, text(day, "held_back")]
+        };
+        let days: Vec<_> = statement["days"].as_array().into_iter().flatten().map(row).collect();
+        let heading = ["DAY", "WORK", "EARNED", "HELD BACK"];
+        let [total, balance, held] =
+            ["total", "balance", "held"].map(|field| text(statement, field));
+        format!(
+            "{}\n\nearned {total}  balance {balance}  held back {held}",
+            table(&heading, &days, "no settled day")
+        )
+    });
+    Ok(())
+}
+
 impl Node {
     pub(crate) async fn run(self, client: &Client, output: Output) -> Result<(), CliError> {
         let (id, change, reason) = match self {
@@ -172,6 +226,16 @@ impl Node {
             Self::Leave(Leave { id }) => (id, "leave", None),
             Self::Stay(Leave { id }) => (id, "stay", None),
             Self::Lost(Lost { id }) => (id, "lost", None),
+            Self::Owner { id, account, reason } => {
+                let id = whole_id(client, &id).await?;
+                let owner = (account != "none").then_some(&account);
+                let body = json!({ "account": owner, "reason": reason });
+                let path = format!("/admin/v1/nodes/{id}/owner");
+                let answer = client.post(&path, Some(body)).await?;
+                output.show(&answer, |_| format!("{account} is paid for node {id}"));
+                return Ok(());
+            }
+            Self::Statement { id, month } => return statement(client, output, &id, month).await,
         };
         let id = whole_id(client, &id).await?;
         let body = reason.map(|reason| json!({ "reason": reason }));

@@ -22,6 +22,13 @@ const BODY_MAX: usize = 64 * KIB as usize;
 #[derive(Clone, Debug)]
 pub(super) struct Operator(AccountId);
 
+impl Operator {
+    /// The account that signed.
+    pub(super) fn account(&self) -> &AccountId {
+        &self.0
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Operator {
     type Rejection = ApiError;
 

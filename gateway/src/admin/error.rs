@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use billing::BillingError;
 use http::StatusCode;
 use metadata::CatalogError;
 use serde_json::json;
@@ -9,6 +10,7 @@ use serde_json::json;
 use super::backup::BackupError;
 use super::sigv4::SignatureError;
 use crate::keys::KeyError;
+use crate::upkeep::settle::SettleError;
 
 /// A refusal or failure of the admin API.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,12 @@ pub enum ApiError {
     /// A named key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The books refused or failed.
+    #[error(transparent)]
+    Billing(#[from] BillingError),
+    /// Settlement failed.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     /// A backup failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -64,6 +72,13 @@ impl ApiError {
             Self::Catalog(error) => catalog(error),
             Self::Key(error) => key(error),
             Self::Seal(_) | Self::Unprotected => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+            }
+            Self::Billing(error) => billing(error),
+            Self::Settle(SettleError::Billing(error)) => billing(error),
+            Self::Settle(SettleError::Catalog(error)) => catalog(error),
+            Self::Settle(SettleError::Outrun) => (StatusCode::CONFLICT, "Busy"),
+            Self::Settle(SettleError::Engine(_)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
             }
             Self::Backup(BackupError::Place { .. }) => (StatusCode::BAD_REQUEST, "InvalidRequest"),
@@ -112,6 +127,44 @@ fn catalog(error: &CatalogError) -> (StatusCode, &'static str) {
         | CatalogError::SessionEnded
         | CatalogError::Corrupt(_)
         | CatalogError::Kv(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+    }
+}
+
+fn billing(error: &BillingError) -> (StatusCode, &'static str) {
+    match error {
+        BillingError::Reason { .. }
+        | BillingError::NotPositive(_)
+        | BillingError::BadTariff(_)
+        | BillingError::BatchName(_)
+        | BillingError::Unknown { .. }
+        | BillingError::Payee(_)
+        | BillingError::Money(_) => (StatusCode::BAD_REQUEST, "InvalidRequest"),
+        BillingError::NoTariff(_)
+        | BillingError::NoSuchNode(_)
+        | BillingError::NoPayee(_)
+        | BillingError::NoSuchBatch(_)
+        | BillingError::NoSuchPayout { .. }
+        | BillingError::NoTally { .. } => (StatusCode::NOT_FOUND, "NotFound"),
+        BillingError::Overdrawn { .. } => (StatusCode::CONFLICT, "Overdrawn"),
+        BillingError::IdReused(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+        BillingError::PastIsFixed { .. } => (StatusCode::CONFLICT, "PastIsFixed"),
+        BillingError::MonthOpen { .. } => (StatusCode::CONFLICT, "NotOver"),
+        BillingError::BatchIs { .. }
+        | BillingError::PayoutIs { .. }
+        | BillingError::NothingToPay(_) => (StatusCode::CONFLICT, "WrongState"),
+        BillingError::Frozen { .. }
+        | BillingError::TierLimit { .. }
+        | BillingError::SpendCap { .. }
+        | BillingError::TooDear { .. } => (StatusCode::FORBIDDEN, "AccessDenied"),
+        BillingError::Unbalanced(_)
+        | BillingError::EntrySize { .. }
+        | BillingError::Gap { .. }
+        | BillingError::BatchChanged { .. }
+        | BillingError::BatchTooLarge { .. }
+        | BillingError::Overflow(_)
+        | BillingError::Split(_)
+        | BillingError::Document(_)
+        | BillingError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
     }
 }
 

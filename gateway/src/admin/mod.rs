@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! watchers ─▶ health                                     unsigned, reveals nothing of anybody
-//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · nodes · invites · durability · backup · fsck
+//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · money · nodes · invites · durability · backup · fsck
 //! ```
 //!
 //! Only [`auth`] can make an `Operator`, and every handler behind it demands one: a route that was mounted in front of the check
@@ -12,15 +12,20 @@ mod accounts;
 mod auth;
 pub mod backup;
 mod buckets;
+mod customers;
 mod durability;
 mod error;
+mod estimate;
 mod fsck;
 mod health;
 mod invites;
 mod keys;
 mod kms;
 pub mod metrics;
+mod money;
 mod nodes;
+mod papers;
+mod payouts;
 pub mod sigv4;
 
 use std::path::PathBuf;
@@ -30,7 +35,7 @@ use std::time::{Duration, Instant};
 use ::metrics_exporter_prometheus::PrometheusHandle;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use metadata::Catalog;
 use protocol::invite::Token;
 use seal::Keyring;
@@ -47,8 +52,10 @@ use crate::keys::WrappingKeys;
 use crate::nodes::Nodes;
 use crate::nodes::vetting::VettingRules;
 use crate::quota::Quotas;
+use crate::standing::Standings;
 use crate::upkeep::pace::Pacer;
 use crate::upkeep::queue::Progress;
+use crate::upkeep::settle::Settlement;
 
 /// The SigV4 service that admin requests are signed for.
 pub const SERVICE: &str = "drystone";
@@ -68,6 +75,10 @@ pub struct AdminParts {
     pub configs: Configs,
     /// What buckets may hold.
     pub quotas: Arc<Quotas>,
+    /// The books, and what keeps them.
+    pub settlement: Settlement,
+    /// Forgotten when something about accounts' money is changed.
+    pub standings: Arc<Standings>,
     /// Seals the secrets of access keys.
     pub keyring: Arc<Keyring>,
     /// The named keys of SSE-KMS.
@@ -112,6 +123,23 @@ pub fn router(parts: AdminParts) -> Router {
     let parts = Arc::new(parts);
     let signed = Router::new()
         .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/admin/v1/accounts/{id}/money", get(customers::show).post(customers::change))
+        .route("/admin/v1/accounts/{id}/invoice", get(papers::invoice))
+        .route("/admin/v1/accounts/{id}/payee", post(payouts::set_payee))
+        .route("/admin/v1/estimate/node", get(estimate::node))
+        .route("/admin/v1/estimate/customer", get(estimate::customer))
+        .route("/admin/v1/invoices", post(papers::issue))
+        .route("/admin/v1/payouts", get(payouts::list).post(payouts::prepare))
+        .route("/admin/v1/payouts/{name}", get(payouts::show).post(payouts::step))
+        .route("/admin/v1/payouts/{name}/file", get(payouts::file))
+        .route("/admin/v1/nodes/{id}/statement", get(papers::statement))
+        .route("/admin/v1/nodes/{id}/owner", post(papers::set_owner))
+        .route("/admin/v1/tariffs", get(money::tariffs).post(money::set_tariff))
+        .route("/admin/v1/tariffs/{from}", delete(money::drop_tariff))
+        .route("/admin/v1/ledger", get(money::entries))
+        .route("/admin/v1/ledger/balances", get(money::balances))
+        .route("/admin/v1/ledger/check", get(money::check))
+        .route("/admin/v1/settlement", get(money::progress).post(money::settle))
         .route("/admin/v1/keys", get(keys::list).post(keys::create))
         .route("/admin/v1/keys/{id}", get(keys::show).delete(keys::delete))
         .route("/admin/v1/keys/{id}/{change}", post(keys::change))

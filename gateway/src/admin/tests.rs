@@ -46,13 +46,20 @@ impl Api {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let clock: SharedClock = Arc::new(Frozen);
-        let engine = Arc::new(Memory::new());
-        let catalog = Catalog::new(engine, Arc::clone(&clock), Duration::from_secs(1));
+        let engine: Arc<dyn kv::Kv> = Arc::new(Memory::new());
+        let catalog = Catalog::new(Arc::clone(&engine), Arc::clone(&clock), Duration::from_secs(1));
+        let books = billing::Billing::new(engine, billing::Rules::default());
+        let wall = metadata::AccountingClock::WALL;
+        let settlement = Settlement::new(catalog.clone(), books.clone(), Arc::clone(&clock), wall);
+        settlement.begin().await.expect("a tariff");
+        let standings = Arc::new(Standings::new(books, Arc::clone(&clock), wall, true));
         let keyring = Arc::new(Keyring::generate());
         let parts = AdminParts {
             keys: Arc::new(WrappingKeys::new(catalog.clone(), Arc::clone(&keyring))),
             configs: Configs::new(catalog.clone()),
             quotas: Arc::default(),
+            settlement,
+            standings,
             catalog,
             keyring,
             nodes: Arc::new(Nodes::new(Arc::clone(&clock))),
@@ -125,7 +132,7 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
     let api = Api::new().await;
     let document: Value = serde_json::from_str(health::OPENAPI).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 27);
+    assert_eq!(paths.len(), 44);
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().expect("operations") {
             let path = path.replace("{id}", &NodeId([1; 32]).to_string());
@@ -394,6 +401,32 @@ async fn an_invite_says_whose_the_node_will_be_and_where() {
 }
 
 #[tokio::test]
+async fn a_node_changes_hands_in_the_catalog_and_in_the_books() {
+    let api = Api::new().await;
+    let node = NodeId([9; 32]);
+    join(&api, node, json!({"owner": "alice"})).await;
+    let path = format!("/admin/v1/nodes/{node}");
+    let (owner, vouch) = (format!("{path}/owner"), format!("{path}/vouch"));
+    let books = api.parts.settlement.billing();
+    let alice: AccountId = "alice".parse().expect("an id");
+    let profile = api.parts.settlement.enrol(node).await.expect("told");
+    assert_eq!((profile.owner, profile.vetted), (Some(alice.clone()), None));
+    assert_eq!(books.nodes_of(&alice).await.expect("read"), [node]);
+    let (status, _) = api.call(Method::POST, &vouch, None).await;
+    assert_eq!(status, StatusCode::OK);
+    for (to, mine) in [(Value::Null, vec![]), (json!("alice"), vec![node])] {
+        let change = json!({ "account": to, "reason": "sold" });
+        let (status, told) = api.call(Method::POST, &owner, Some(change)).await;
+        assert_eq!((status, &told["owner"]), (StatusCode::OK, &to), "{told}");
+        assert_ne!(told["vetted"], Value::Null, "nothing more is held back: {told}");
+        assert_eq!(api.call(Method::GET, &path, None).await.1["owner"], to);
+        assert_eq!(books.nodes_of(&alice).await.expect("read"), mine);
+    }
+    let nobody = json!({ "account": "nobody", "reason": "sold" });
+    assert_eq!(api.call(Method::POST, &owner, Some(nobody)).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn what_is_not_there_has_no_durability() {
     let api = Api::new().await;
     for (query, status) in [
@@ -407,4 +440,78 @@ async fn what_is_not_there_has_no_durability() {
     }
     let (status, body) = api.call(Method::GET, "/admin/v1/durability?groups=0", None).await;
     assert_eq!((status, &body["worst"]), (StatusCode::OK, &json!([])));
+}
+
+#[tokio::test]
+async fn the_operator_moves_money_with_a_reason_and_once() {
+    let api = Api::new().await;
+    let path = "/admin/v1/accounts/alice/money";
+    let deposit = |amount: &str, reason: &str| json!({ "change": "money", "kind": "deposit", "amount": amount, "reason": reason, "request": "r1" });
+    let (status, body) = api.call(Method::POST, path, Some(deposit("25.5", ""))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    for _ in 0..2 {
+        let (status, body) = api.call(Method::POST, path, Some(deposit("25.5", "transfer"))).await;
+        assert_eq!((status, &body["balance"]), (StatusCode::OK, &json!("25.500000")), "{body}");
+    }
+    let (status, body) = api.call(Method::POST, path, Some(deposit("1", "another"))).await;
+    assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("AlreadyExists")));
+    let (status, _) = api.call(Method::GET, "/admin/v1/accounts/nobody/money", None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (_, checked) = api.call(Method::GET, "/admin/v1/ledger/check", None).await;
+    assert_eq!(
+        (&checked["sound"], &checked["totals"]["bank"]),
+        (&json!(true), &json!("25.500000"))
+    );
+    let (_, entries) = api.call(Method::GET, "/admin/v1/ledger?limit=9", None).await;
+    assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries}");
+}
+
+#[tokio::test]
+async fn tiers_freezes_and_caps_are_shown_as_they_were_set() {
+    let api = Api::new().await;
+    let path = "/admin/v1/accounts/alice/money";
+    for change in [
+        json!({ "change": "tier", "tier": "email", "reason": "r" }),
+        json!({ "change": "freeze", "kind": "billing", "reason": "unpaid" }),
+        json!({ "change": "cap", "amount": "5", "reason": "r" }),
+        json!({ "change": "cap", "key": "AK", "amount": "1", "reason": "r" }),
+    ] {
+        let (status, body) = api.call(Method::POST, path, Some(change)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    let (_, shown) = api.call(Method::GET, path, None).await;
+    assert_eq!(shown["profile"]["tier"], "email");
+    assert_eq!(shown["profile"]["freezes"][0]["reason"], "unpaid");
+    assert_eq!(shown["caps"].as_array().map(Vec::len), Some(2), "{shown}");
+    let both =
+        json!({ "change": "cap", "bucket": "b1b", "key": "AK", "amount": "1", "reason": "r" });
+    assert_eq!(api.call(Method::POST, path, Some(both)).await.0, StatusCode::BAD_REQUEST);
+    let unfreeze = json!({ "change": "unfreeze", "kind": "billing", "reason": "paid" });
+    let (_, shown) = api.call(Method::POST, path, Some(unfreeze)).await;
+    assert_eq!(shown["profile"]["freezes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_tariff_is_for_the_future_and_reads_cost_what_they_take() {
+    let api = Api::new().await;
+    let (_, all) = api.call(Method::GET, "/admin/v1/tariffs", None).await;
+    let mut next = all[0].clone();
+    next["from"] = json!("2100-01-01");
+    next["tariff"]["note"] = json!("a test");
+    let (status, body) = api.call(Method::POST, "/admin/v1/tariffs", Some(next.clone())).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let mut cheap = next.clone();
+    cheap["tariff"]["prices"]["requests"][1] = json!("0.000001");
+    let (status, body) = api.call(Method::POST, "/admin/v1/tariffs", Some(cheap)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body["message"].as_str().is_some_and(|words| words.contains("64 KiB")), "{body}");
+    let mut past = next.clone();
+    past["from"] = json!("2000-01-01");
+    let (status, body) = api.call(Method::POST, "/admin/v1/tariffs", Some(past)).await;
+    assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("PastIsFixed")));
+    let gone = api.call(Method::DELETE, "/admin/v1/tariffs/2100-01-01", None).await;
+    assert_eq!(gone.0, StatusCode::NO_CONTENT);
+    let (status, body) =
+        api.call(Method::POST, "/admin/v1/settlement", Some(json!({ "dry_run": true }))).await;
+    assert_eq!((status, &body["preview"]), (StatusCode::OK, &Value::Null), "{body}");
 }

@@ -23,6 +23,7 @@ use types::{NodeId, ShardId, Slot};
 use super::GetError;
 use super::locate::{Segment, Window};
 use super::run::Run;
+use crate::metering::{Metering, Purpose};
 use crate::nodes::{Member, Nodes};
 
 /// Hedges that may be sent at once after a quiet time.
@@ -45,6 +46,9 @@ static HEDGES: AtomicI64 = AtomicI64::new(HEDGES_MAX);
 pub(crate) struct Sources {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) catalog: Catalog,
+    /// Counts what nodes serve, in the moment in which it is verified: a hedge that loses is paid up to where it was cut off.
+    pub(crate) metering: Arc<Metering>,
+    pub(crate) purpose: Purpose,
 }
 
 /// Bytes of one step of a fetch, unless the whole shard is little more. A step fills one frame, so that it need not be put together from several, and
@@ -412,7 +416,7 @@ async fn fetch(
     let filling = holders.len() > 1;
     for node in holders {
         let Some(member) = sources.nodes.member(node) else { continue };
-        match fetch_from(&member, segment, slot, &rows).await {
+        match fetch_from(sources, &member, segment, slot, &rows).await {
             Ok(run) => {
                 sources.nodes.did_right(node, Source::Read, segment.shard(slot));
                 return Some(run);
@@ -434,6 +438,7 @@ fn span(layout: &SegmentLayout, rows: &Range<u32>) -> (u64, u64) {
 
 /// Fetches a run of one slot's shard from one node: what a customer's read asks, and an audit.
 pub(crate) async fn fetch_from(
+    sources: &Sources,
     member: &Member,
     segment: &Segment,
     slot: Slot,
@@ -463,6 +468,7 @@ pub(crate) async fn fetch_from(
     let (mut taken, mut got) = (VecDeque::new(), 0);
     while let Some(slice) = slices.next().await {
         let slice = slice?.into_bytes();
+        sources.metering.served(member.id(), sources.purpose, slice.len() as u64);
         got += slice.len() as u64;
         taken.push_back(slice);
     }
@@ -510,7 +516,7 @@ pub(crate) async fn must_hold(
     shard: ShardId,
     node: NodeId,
 ) -> Result<bool, CatalogError> {
-    let Sources { nodes, catalog } = sources;
+    let Sources { nodes, catalog, .. } = sources;
     let id = shard.segment;
     let Some(row) = catalog.segment(id).await?.filter(|row| row.group == shard.group) else {
         return Ok(false);

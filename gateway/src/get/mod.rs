@@ -19,6 +19,7 @@ use futures::stream::BoxStream;
 use metadata::{Catalog, CatalogError, Located, LocatedBody};
 
 use crate::keys::{KeyError, WrappingKeys};
+use crate::metering::{Metering, Purpose};
 use crate::nodes::Nodes;
 use crate::nodes::facts::{Facts, facts};
 
@@ -59,6 +60,9 @@ pub struct Reader {
     pub(crate) keys: Arc<WrappingKeys>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) budget: Arc<stream::ReadAhead>,
+    pub(crate) metering: Arc<Metering>,
+    /// What its reads are for, which decides out of what nodes are paid for them.
+    pub(crate) purpose: Purpose,
 }
 
 impl Reader {

@@ -17,6 +17,7 @@ use super::locate::{Window, Windows, cipher_of, stream_ranges};
 use super::{Body, GetError, Reader, open};
 use crate::compute;
 use crate::keys::WrappingKeys;
+use crate::metering::{Metering, Purpose};
 use crate::nodes::Nodes;
 use crate::put::CustomerKey;
 
@@ -65,8 +66,21 @@ impl Reader {
         keys: Arc<WrappingKeys>,
         nodes: Arc<Nodes>,
         budget: Arc<ReadAhead>,
+        metering: Arc<Metering>,
     ) -> Self {
-        Self { catalog, keys, nodes, budget }
+        Self { catalog, keys, nodes, budget, metering, purpose: Purpose::Customer }
+    }
+
+    /// The same for bytes that no client gets: they are moved.
+    #[must_use]
+    pub fn for_upkeep(&self) -> Self {
+        Self { purpose: Purpose::Upkeep, ..self.clone() }
+    }
+
+    /// Where reads are counted.
+    #[must_use]
+    pub fn metering(&self) -> &Arc<Metering> {
+        &self.metering
     }
 
     /// Opens a range of a located object. The first window has arrived when this returns, so that what is wrong from the start can
@@ -91,8 +105,12 @@ impl Reader {
             }
             LocatedBody::Extents(extents) => {
                 let ranges = stream_ranges(located, &extents, &range, &self.keys, customer).await?;
-                let sources =
-                    Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
+                let sources = Sources {
+                    nodes: Arc::clone(&self.nodes),
+                    catalog: self.catalog.clone(),
+                    metering: Arc::clone(&self.metering),
+                    purpose: self.purpose,
+                };
                 let windows = Windows::new(self.catalog.clone(), ranges);
                 let mut reading = Reading::new(sources, windows, Arc::clone(&self.budget));
                 let first = reading.next().await.transpose()?;

@@ -18,6 +18,7 @@ use super::checksum::Claims;
 use super::cors::CrossOrigin;
 use super::form::Forms;
 use super::logged::Logger;
+use super::metered::Counter;
 use super::rate::Rates;
 use super::{Library, XML_MAX, body, error};
 use crate::http::{BodyFault, RequestId};
@@ -44,6 +45,7 @@ pub struct Service {
     keys: Arc<AccessKeys>,
     pages: CrossOrigin,
     logger: Logger,
+    counter: Counter,
     rates: Arc<Rates>,
     holding: Arc<Semaphore>,
     holding_unsigned: Arc<Semaphore>,
@@ -55,12 +57,12 @@ impl Service {
         forms: Forms,
         keys: Arc<AccessKeys>,
         pages: CrossOrigin,
-        logger: Logger,
+        (logger, counter): (Logger, Counter),
         rates: Arc<Rates>,
     ) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         let (holding, holding_unsigned) = (places(HELD), places(HELD_UNSIGNED));
-        Self { library, forms, keys, pages, logger, rates, holding, holding_unsigned }
+        Self { library, forms, keys, pages, logger, counter, rates, holding, holding_unsigned }
     }
 
     /// Ends this gateway's memory of an access key: a deleted one no longer signs.
@@ -71,14 +73,16 @@ impl Service {
     /// Answers one request.
     ///
     /// In order: a preflight is answered here; bodies that must be known whole are read; the library does its work; the answer gets what
-    /// only the outside knows, and what lets a page of another origin see it; around all of it, the bucket's log.
+    /// only the outside knows, and what lets a page of another origin see it; around all of it, the bucket's log and the bill.
     pub async fn answer<B>(&self, mut request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
+        let bill = self.counter.begin(&mut request);
         let begun = self.logger.begin(&mut request);
         let mut answer = self.answer_unlogged(request).await;
+        self.counter.end(&bill, answer.status());
         self.logger.end(begun, &mut answer).await;
         answer
     }

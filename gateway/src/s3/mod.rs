@@ -31,6 +31,7 @@ mod granted;
 mod lenient;
 mod listing;
 mod logged;
+mod metered;
 mod ops;
 pub mod policy;
 mod protection;
@@ -56,7 +57,9 @@ use crate::configs::Configs;
 use crate::endpoints::Endpoints;
 use crate::get::Reader;
 use crate::logbook::LogBook;
+use crate::metering::Metering;
 use crate::put::{PUT_MAX, Writer};
+use crate::standing::Standings;
 
 #[doc(hidden)]
 pub use authorize::Probe;
@@ -124,6 +127,10 @@ pub struct S3Parts {
     pub changes: Changes,
     /// Takes lines of access logs.
     pub log: Arc<LogBook>,
+    /// Counts what is to be paid for.
+    pub metering: Arc<Metering>,
+    /// Says whether payers may go on.
+    pub standings: Arc<Standings>,
     /// Stores bytes.
     pub writer: Writer,
     /// Reads bytes.
@@ -147,8 +154,8 @@ pub enum S3SetupError {
 /// # Errors
 /// [`S3SetupError::Domain`].
 pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
-    let S3Parts { catalog, configs, targets, changes, log, writer, reader, keyring, settings } =
-        parts;
+    let S3Parts { catalog, configs, changes, log, writer, reader, keyring, settings, .. } = parts;
+    let (targets, metering, standings) = (parts.targets, parts.metering, parts.standings);
     let domain = settings.domain.clone();
     let post_v2 = settings.post_signature_v2;
     let rates = Arc::new(rate::Rates::new(settings.rate_limit));
@@ -166,10 +173,12 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
         Arc::clone(&clock),
         domain.as_deref(),
     );
+    let counter = metered::Counter::new(metering, domain.as_deref());
     let gate = authorize::Gate::new(
         catalog.clone(),
         Arc::clone(&keys),
         &targets,
+        standings,
         Arc::clone(&clock),
         &settings.region,
     );
@@ -207,7 +216,7 @@ pub fn service(parts: S3Parts) -> Result<Service, S3SetupError> {
     });
 
     // Outermost: what the library cannot do because it sees too little of the message.
-    Ok(Service::new(library.build(), forms, keys, pages, logger, rates))
+    Ok(Service::new(library.build(), forms, keys, pages, (logger, counter), rates))
 }
 
 fn library(

@@ -19,8 +19,9 @@ use types::entropy::{random_below, random_u64};
 use types::{GroupId, NodeId};
 
 use super::{Upkeep, UpkeepError};
-use crate::get::gather::{Sources, fetch_from, must_hold};
+use crate::get::gather::{fetch_from, must_hold};
 use crate::get::locate::Segment;
+use crate::metering::Purpose;
 use crate::nodes::audits::{Census, Sample, mean_wait, next_wait};
 use crate::nodes::vetting::Newcomer;
 use crate::nodes::{Member, rank_name};
@@ -159,10 +160,10 @@ impl Upkeep {
         if !holds || segment.row.missed.contains(slot) {
             return Ok(None);
         }
-        let sources = Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
+        let sources = self.sources(Purpose::Audit);
         let shard = segment.shard(slot);
         let row = random_below(u64::from(segment.layout.rows())) as u32;
-        match fetch_from(member, &segment, slot, &(row..row + 1)).await {
+        match fetch_from(&sources, member, &segment, slot, &(row..row + 1)).await {
             Ok(_) => {
                 self.nodes.did_right(node, Source::Audit, shard);
                 Ok(Some("right"))

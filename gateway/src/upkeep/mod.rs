@@ -16,6 +16,7 @@
 //! | [`lifecycle`] | ends and moves versions as the buckets' rules say |
 //! | [`notify`] | sends events to webhooks |
 //! | [`replicate`] | makes copies in other buckets |
+//! | [`settle`] | counts what is to be paid for, and settles days |
 //! | [`usage`] | adds up the buckets that have a quota |
 //! | [`reconcile`] | compares a node's inventory with the catalog |
 
@@ -32,6 +33,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod repair;
 pub mod replicate;
+pub mod settle;
 pub mod usage;
 pub mod worker;
 
@@ -46,6 +48,8 @@ use types::Timestamp;
 use types::clock::SharedClock;
 
 use crate::get::GetError;
+use crate::get::gather::Sources;
+use crate::metering::{Metering, Purpose};
 use crate::nodes::Nodes;
 use crate::nodes::vetting::VettingRules;
 use crate::put::place::Placer;
@@ -96,6 +100,8 @@ pub struct Upkeep {
     pub session: Arc<Session>,
     /// Seals the labels of repaired shards.
     pub keyring: Arc<Keyring>,
+    /// Counts what nodes do for repair and audits.
+    pub metering: Arc<Metering>,
     /// Signs drops.
     pub revision: Arc<GrantedKey>,
     /// The time.
@@ -110,4 +116,12 @@ pub struct Upkeep {
     pub settings: UpkeepSettings,
     /// When this gateway started: the time before counts against no node.
     pub started: Timestamp,
+}
+
+impl Upkeep {
+    /// What it takes to fetch shards for `purpose`, on which depends out of what nodes are paid for it.
+    fn sources(&self, purpose: Purpose) -> Sources {
+        let (nodes, metering) = (Arc::clone(&self.nodes), Arc::clone(&self.metering));
+        Sources { nodes, catalog: self.catalog.clone(), metering, purpose }
+    }
 }

@@ -22,8 +22,9 @@ use types::{GroupId, MIB, NodeId, SegmentId, ShardId, Slot};
 use super::queue::{Queue, Risks, Task, Work, is_urgent};
 use super::{Upkeep, UpkeepError};
 use crate::compute;
-use crate::get::gather::{Sources, gather_rows};
+use crate::get::gather::gather_rows;
 use crate::get::locate::Segment;
+use crate::metering::Purpose;
 use crate::nodes::Member;
 use crate::nodes::outlook::Model;
 
@@ -350,6 +351,8 @@ impl Upkeep {
         for (slot, answer, member) in answers {
             match answer {
                 Ok(answer) if row.roots.get(usize::from(slot.0)) == Some(&answer.root) => {
+                    let taken_in = segment.layout.shard_len();
+                    self.metering.served(member.id(), Purpose::Upkeep, taken_in);
                     filled.push((slot, member.id()));
                 }
                 Ok(_) => {
@@ -373,7 +376,7 @@ impl Upkeep {
         without: &[Slot],
         urgent: bool,
     ) -> Result<(), UpkeepError> {
-        let sources = Sources { nodes: Arc::clone(&self.nodes), catalog: self.catalog.clone() };
+        let sources = self.sources(Purpose::Upkeep);
         let (k, rows) = (segment.layout.k(), segment.layout.rows());
         let step = u32::try_from(WINDOW / (k * CHUNK) as u64).unwrap_or(1).max(1);
         let mut row = 0;

@@ -11,6 +11,8 @@ use kv::memory::Memory;
 use kv::{Family, Inverted, KeyCodec, Kv};
 use metadata::commit::Inline;
 use metadata::garbage::Release;
+use metadata::holdings::{Filled, HeldDelta, Holding};
+use metadata::outbox::{Dispatch, UploadBill};
 use metadata::records::{
     AccessKey, Account, Acl, AclGroup, Body, Bucket, BucketLock, BucketState, Checksum,
     ChecksumAlgorithm, ChecksumKind, ConfigKind, ContentHeaders, DefaultRetention, Detail,
@@ -22,9 +24,10 @@ use metadata::records::{
 };
 use metadata::rename::Renamed;
 use metadata::schema::WRAP_FAMILY;
-use metadata::{Catalog, ListQuery, LocatedBody};
+use metadata::{AccountingClock, Catalog, ListQuery, LocatedBody};
 use serde::Serialize;
 use types::GeometryName::Local;
+use types::usage::{RequestClass, UsageEvent, UsageKind, WorkEvent, WorkKind};
 use types::{
     AccountId, BucketId, BucketName, Epoch, GroupId, ManifestId, NodeId, ObjectKey, Root,
     SegmentId, SessionId, ShardId, Slot, StreamId, SystemClock, Timestamp, VersionId,
@@ -56,6 +59,13 @@ const GOLDEN: &[Golden] = &[
     (MAIN, "bucket-of/1", "616c696365000070686f746f730000", ""),
     (MAIN, "bucket-config/1", "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b010710000", "027b7d"),
     (MAIN, "queue/1", "7100000000018bcfe568000102030405060708", "027b7d"),
+    (MAIN, "accounting-clock/1", "", "80d095ffbc3181d095ffbc31e807"),
+    (
+        MAIN,
+        "outbox/1",
+        "070000018bcfe5680017171717171717171717171717171717",
+        "0380d095ffbc3105616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00000e8070080d095ffbc3105616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00102414b02800280d095ffbc3105616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b00102414b0301030180d095ffbc31010101010101010101010101010101010101010101010101010101010101010103808004",
+    ),
     (
         MAIN,
         "object/2",
@@ -130,6 +140,12 @@ const GOLDEN: &[Golden] = &[
     ),
     (
         MAIN,
+        "upload-bill/1",
+        "a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3",
+        "05616c696365b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b000",
+    ),
+    (
+        MAIN,
         "part/1",
         "a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a300000009",
         "888e98a8c0e0808101210080040404040404040404040404040404040480d095ffbc3100",
@@ -185,6 +201,13 @@ const GOLDEN: &[Golden] = &[
     ),
     (MAIN, "segment-of-group/1", "00000000000000070102030405060708000000000000002100000000", ""),
     (MAIN, "degraded/1", "00000000000000070102030405060708000000000000002100000000", ""),
+    (MAIN, "held-delta/1", "d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1", "0780040101ff0301010202"),
+    (
+        MAIN,
+        "holding/1",
+        "0000000000000007",
+        "80040101ff0301010280010101010101010101010101010101010101010101010101010101010101010101018002",
+    ),
     (
         MAIN,
         "node/2",
@@ -421,6 +444,35 @@ fn detail() -> Detail {
     }
 }
 
+fn dispatch() -> Dispatch {
+    let event = |key: Option<&str>, kind| UsageEvent {
+        at: T,
+        account: alice(),
+        bucket: BUCKET,
+        key: key.map(str::to_owned),
+        kind,
+    };
+    let read = UsageKind::Requests { class: RequestClass::Read, count: 3 };
+    Dispatch {
+        usage: vec![
+            event(None, UsageKind::Stored { bytes: 1000, geometry: Local }),
+            event(Some("AK"), UsageKind::Egress { bytes: 256 }),
+            event(Some("AK"), read),
+        ],
+        work: vec![WorkEvent { at: T, node: node(1), kind: WorkKind::Served { bytes: 65_536 } }],
+    }
+}
+
+fn held_delta() -> HeldDelta {
+    let filled = Some(Filled { slot: Slot(1), since: Epoch(2), bytes: 2 });
+    HeldDelta { group: GROUP, all: 256, slots: vec![(Slot(1), -256)], filled }
+}
+
+fn holding() -> Holding {
+    let filled = vec![Filled { slot: Slot(1), since: Epoch(2), bytes: 128 }];
+    Holding { all: 256, slots: vec![(Slot(1), -256)], filled, told: vec![(node(1), 256)] }
+}
+
 /// Two current versions; then an older one and a delete marker above it.
 fn entries() -> [Entry; 4] {
     let inline = Entry {
@@ -615,6 +667,9 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("bucket-of/1", &(alice(), bucket_name()), &());
     rows.main("bucket-config/1", &(BUCKET, ConfigKind::Quota, "q".to_owned()), &b"{}".to_vec());
     rows.main("queue/1", &("q".to_owned(), T, [1_u8, 2, 3, 4, 5, 6, 7, 8]), &b"{}".to_vec());
+    let clock = AccountingClock { wall: T, accounting: Timestamp(T.0 + 1), hour: 1000 };
+    rows.main("accounting-clock/1", &(), &clock);
+    rows.main("outbox/1", &(7_u8, T, [0x17_u8; 16]), &dispatch());
     rows.main("object/2", &(BUCKET, inline_key), &inline_entry);
     rows.main("object/2", &(BUCKET, extents_key), &extents_entry);
     rows.main("object/2", &(BUCKET, deleted_key.clone()), &marker);
@@ -633,6 +688,8 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[2], STREAM), &wrap(3));
     rows.add(WRAP_FAMILY, "wrap/1", &(MANIFESTS[6], SMALL), &wrap(1));
     rows.main("upload/2", &(BUCKET, upload_key, MANIFESTS[2]), &upload());
+    let (account, geometry) = (alice(), Local);
+    rows.main("upload-bill/1", &MANIFESTS[2], &UploadBill { account, bucket: BUCKET, geometry });
     rows.main("part/1", &(MANIFESTS[2], 9_u32), &part());
     rows.main("stream/1", &STREAM, &stream(StreamState::Whole));
     rows.main("stream/1", &WRITING, &stream(StreamState::Writing));
@@ -645,6 +702,8 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("group-of-node/1", &(node(2), GROUP), &Slot(1));
     rows.main("segment-of-group/1", &(GROUP, SEGMENT), &());
     rows.main("degraded/1", &(GROUP, SEGMENT), &());
+    rows.main("held-delta/1", &[0xd1_u8; 16], &held_delta());
+    rows.main("holding/1", &GROUP, &holding());
     rows.main("node/2", &node(1), &nodes()[0]);
     rows.main("node/2", &node(2), &nodes()[1]);
     rows.main("node/2", &node(3), &nodes()[2]);
@@ -766,6 +825,11 @@ async fn golden_objects_and_uploads_read_as_what_they_were() {
     let at = (BUCKET, upload_key, MANIFESTS[2]);
     assert_eq!(catalog.upload(&at).await.expect("there"), upload());
     assert_eq!(catalog.parts(MANIFESTS[2], 0, 9).await.expect("read"), [(9, part())]);
+    let hour = std::time::Duration::from_secs(1);
+    let clock = catalog.accounting_clock(hour).await.expect("read");
+    assert_eq!(clock.at(Timestamp(T.0 + 1)), Timestamp(T.0 + 3601));
+    let at = (7, T, [0x17; 16]);
+    assert_eq!(catalog.outbox(99).await.expect("read"), [(at, dispatch())]);
 }
 
 /// The tables whose rows the past had in another format.

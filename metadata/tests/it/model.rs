@@ -8,6 +8,7 @@ use metadata::{CatalogError, Condition, StreamCommit};
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use types::{GeometryName::Local, StreamId};
 
+use crate::outbox;
 use crate::support::{GRACE, Stored, World, key, md5, md5_of, part, wrap};
 
 /// Few keys, so that most operations meet an object.
@@ -185,6 +186,7 @@ impl Model {
     async fn check_collected(&self, world: &World) {
         world.collect_all().await;
         self.check(world).await;
+        outbox::check(world).await;
         let live = self.live();
         assert_eq!(world.fsck().await.streams, live.len() as u64);
         let dead = self.streams.iter().filter(|(id, _)| !live.contains(id));

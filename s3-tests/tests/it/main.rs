@@ -24,6 +24,7 @@ mod lifecycle;
 mod listings;
 mod logging;
 mod memory;
+mod money;
 mod multipart;
 mod node_page;
 mod notifications;

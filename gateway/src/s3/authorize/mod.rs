@@ -45,10 +45,13 @@ pub(crate) use service::{Actor, Deed, Leave};
 
 use self::access::Accesses;
 use self::envelope::Envelope;
-use super::auth::AccessKeys;
+use super::auth::{AccessKeys, Signer};
 use super::error;
 use super::logged::{Noted, Trail};
+use super::metered::Bill;
 use crate::http::RequestId;
+use crate::metering::Payer;
+use crate::standing::Standings;
 
 /// The header and parameter in which a temporary key's token comes.
 pub(super) const TOKEN: &str = "x-amz-security-token";
@@ -61,6 +64,7 @@ pub(super) struct Gate {
     catalog: Catalog,
     keys: Arc<AccessKeys>,
     accesses: Arc<Accesses>,
+    standings: Arc<Standings>,
     clock: SharedClock,
     region: Arc<str>,
 }
@@ -70,10 +74,12 @@ impl Gate {
         catalog: Catalog,
         keys: Arc<AccessKeys>,
         targets: &Targets,
+        standings: Arc<Standings>,
         clock: SharedClock,
         region: &str,
     ) -> Self {
-        Self { catalog, keys, accesses: targets.accesses(), clock, region: region.into() }
+        let accesses = targets.accesses();
+        Self { catalog, keys, accesses, standings, clock, region: region.into() }
     }
 
     /// Lets a caller act on a bucket, which must belong to `expected` if the client says so.
@@ -143,6 +149,10 @@ impl Gate {
         if access.requester_pays && foreign && !agrees_to_pay(&caller, &envelope) {
             return Err(S3Error::new(S3ErrorCode::AccessDenied));
         }
+        if let Some(bill) = request.extensions.get::<Bill>() {
+            let payer = payer(&caller, &row, access.requester_pays);
+            bill.charge(payer, foreign, &self.standings).await?;
+        }
         let id = request.extensions.get::<RequestId>().copied();
         Ok(Door::new(self.clone(), caller, Opened { name, row, access }, envelope, id))
     }
@@ -155,6 +165,11 @@ impl Gate {
     /// What buckets let this system do by itself.
     pub(super) fn targets(&self) -> Targets {
         Targets::over(Arc::clone(&self.accesses))
+    }
+
+    /// Where payers stand.
+    pub(super) fn standings(&self) -> &Standings {
+        &self.standings
     }
 
     /// The time.
@@ -204,6 +219,16 @@ fn noted(caller: &Caller, name: &BucketName, row: &Bucket) -> Noted {
     let arn = caller.signer().and_then(|signer| signer.arn.clone());
     let requester = arn.or_else(|| caller.account().map(AccountId::to_string));
     Noted { bucket: name.clone(), id: row.id, owner: row.owner.clone(), requester }
+}
+
+/// Who pays for a request: the bucket's owner, or who asks where the bucket says so. Keys are told apart on their own account's bill; not
+/// temporary ones, which come and go by the thousand.
+fn payer(caller: &Caller, row: &Bucket, requester_pays: bool) -> Payer {
+    let requester = caller.account().filter(|_| requester_pays);
+    let account = requester.unwrap_or(&row.owner).clone();
+    let own = |signer: &&Signer| signer.account == account && !signer.temporary;
+    let key = caller.signer().filter(own).map(|signer| signer.id.clone());
+    Payer { account, bucket: row.id, key }
 }
 
 fn agrees_to_pay(caller: &Caller, envelope: &Envelope<'_>) -> bool {

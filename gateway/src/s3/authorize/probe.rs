@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ::http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
-use metadata::{Catalog, CatalogError, Located};
+use billing::{Billing, Rules};
+use metadata::{AccountingClock, Catalog, CatalogError, Located};
 use s3s::auth::{Credentials, SecretKey};
 use s3s::{S3Request, S3Result};
 use seal::Keyring;
@@ -15,6 +16,7 @@ use super::{Authorized, Gate, Targets};
 use crate::http::{Peer, RequestId};
 use crate::s3::auth::AccessKeys;
 use crate::secrets;
+use crate::standing::Standings;
 
 /// The access key that asks.
 const ACCESS: &str = "probe-access";
@@ -45,7 +47,10 @@ impl Probe {
         catalog.create_access_key(ACCESS, &key).await?;
         let keys = Arc::new(AccessKeys::new(catalog.clone(), keyring, Arc::clone(&clock)));
         let targets = Targets::new(catalog.clone());
-        let gate = Gate::new(catalog, keys, &targets, clock, "us-east-1");
+        let books = Billing::new(Arc::clone(catalog.engine()), Rules::default());
+        let accounting = AccountingClock::WALL;
+        let standings = Arc::new(Standings::new(books, Arc::clone(&clock), accounting, false));
+        let gate = Gate::new(catalog, keys, &targets, standings, clock, "us-east-1");
         Ok(Self { gate, secret: SecretKey::from(secret.as_str()), bucket: bucket.to_owned() })
     }
 

@@ -10,6 +10,7 @@ use crate::configs::Configs;
 use crate::get::Reader;
 use crate::s3::authorize::{Authorized, Gate, GetObject};
 use crate::s3::conditions::ReadConditions;
+use crate::s3::metered::{self, Bill};
 use crate::s3::{S3Settings, archive, body, customer, encryption, error, expiration};
 
 pub(in crate::s3) async fn run(
@@ -30,6 +31,7 @@ pub(in crate::s3) async fn run(
         .await?;
     encryption::refuse_on_read(&request.headers)?;
     found::refuse_strangers_overrides(&allowed, &request.uri)?;
+    let bill = request.extensions.get::<Bill>().cloned();
     let input = request.input;
     let customer = customer::key(
         input.sse_customer_algorithm.as_deref(),
@@ -53,11 +55,15 @@ pub(in crate::s3) async fn run(
     let Located { entry, detail, .. } = &found.located;
     archive::check_readable(settings, entry, detail, gate.now())?;
     let len = found.bytes.end - found.bytes.start;
+    if let Some(bill) = &bill {
+        bill.egress(len, gate.standings()).await?;
+    }
     let bytes = if len == 0 {
         StreamingBlob::from(Bytes::new())
     } else {
         let opened = reader.open(&found.located, found.bytes.clone(), customer.as_ref()).await;
-        body::send(opened.map_err(error::get)?, len)
+        let opened = opened.map_err(error::get)?;
+        body::send(metered::counted(opened, bill.as_ref(), reader.metering()), len)
     };
     let mut output = found::output!(GetObjectOutput, &found);
     if input.version_id.is_none() {

@@ -143,7 +143,7 @@ pub(super) async fn bytes(
     if range.is_empty() {
         return Ok(body::receive(None));
     }
-    let opened = reader.open(from, range, source.customer()).await;
+    let opened = reader.for_upkeep().open(from, range, source.customer()).await;
     Ok(body::resend(opened.map_err(error::get)?))
 }
 
