@@ -10,6 +10,7 @@ use protocol::LinkError;
 use protocol::dial::{Address, Dial, TcpDial};
 use protocol::identity::Trust;
 use protocol::leave::{self, LeaveAnswer, LeaveRequest, Wish};
+use protocol::standing::{self, Report, StandingAnswer, StandingRequest};
 use protocol::tls::{NodeTls, Purpose};
 use protocol::version::Versions;
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ impl Departure {
     }
 }
 
-/// Who speaks with gateways about leaving.
+/// Who speaks with gateways for the owner: about leaving, and about what is thought of the node.
 #[derive(Clone)]
 pub(crate) struct Spokesman {
     dir: PathBuf,
@@ -89,6 +90,28 @@ impl Spokesman {
             }
         }
         Err(Error::Unreachable(failures.join("; ")))
+    }
+
+    /// Asks a gateway what the network thinks of the node.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if no gateway answers, [`Error::Refused`].
+    pub(crate) async fn standing(&self) -> Result<Report, Error> {
+        let mut failures = Vec::new();
+        for gateway in &self.gateways {
+            match self.ask_standing(gateway).await {
+                Ok(StandingAnswer::Told(report)) => return Ok(report),
+                Ok(StandingAnswer::Refused { why }) => return Err(Error::Refused(why)),
+                Err(error) => failures.push(format!("{gateway}: {}", with_causes(&error))),
+            }
+        }
+        Err(Error::Unreachable(failures.join("; ")))
+    }
+
+    async fn ask_standing(&self, gateway: &Address) -> Result<StandingAnswer, LinkError> {
+        let io = TcpDial.dial(gateway).await?;
+        let io = self.tls.connect(io, Purpose::Standing).await?;
+        standing::ask(io, &StandingRequest { versions: Versions::ours() }).await
     }
 
     async fn ask(&self, gateway: &Address, wish: Wish) -> Result<LeaveAnswer, LinkError> {
