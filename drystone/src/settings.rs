@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use ::gateway::acme::TsigText;
+use ::gateway::acme::{BindingText, TsigText};
 use ::gateway::admin::backup::ROOT_KEYS;
 use ::gateway::admin::sigv4::Credentials;
 use ::gateway::config::{Config, Period, StorageClassName};
@@ -74,6 +74,14 @@ pub(crate) struct Settings {
     /// Where the certificate authority writes to when something is wrong.
     #[arg(long, env = "DRYSTONE_ACME_EMAIL", value_name = "EMAIL")]
     acme_email: Option<String>,
+    /// The external account that some authorities ask for (RFC 8555); better given as the variable, which others do not see.
+    #[arg(
+        long,
+        env = "DRYSTONE_ACME_EAB",
+        value_name = "KEY_ID:BASE64URL",
+        hide_env_values = true
+    )]
+    acme_eab: Option<BindingText>,
     /// The roots (PEM) by which a private certificate authority is trusted [default: the system's]
     #[arg(long, env = "DRYSTONE_ACME_CA", value_name = "FILE")]
     acme_ca: Option<PathBuf>,
@@ -146,9 +154,19 @@ pub(crate) struct Settings {
     /// Hold accounts to their tiers' limits on stored bytes, egress a day and requests a second (freezes and spend caps count anyway).
     #[arg(long, env = "DRYSTONE_TIER_LIMITS")]
     tier_limits: bool,
-    /// Where events of buckets can be sent, such as orders=http://10.0.0.5:8080/events; repeatable.
+    /// Where events of buckets can be sent, such as orders=https://hooks.example.com/events; repeatable.
     #[arg(long, env = "DRYSTONE_WEBHOOKS", value_name = "NAME=URL", value_delimiter = ',', value_parser = webhook)]
     webhook: Vec<(WebhookName, WebhookUrl)>,
+    /// The roots (PEM) by which webhooks over https are trusted [default: the system's]
+    #[arg(long, env = "DRYSTONE_WEBHOOK_CA", value_name = "FILE")]
+    webhook_ca: Option<PathBuf>,
+    /// The file (TOML, readable by its owner alone) that names other S3 endpoints into which buckets can be replicated, each with url,
+    /// access_key and secret_key [default: none]
+    #[arg(long, env = "DRYSTONE_REPLICA_ENDPOINTS", value_name = "FILE")]
+    replica_endpoints: Option<PathBuf>,
+    /// The roots (PEM) by which those endpoints are trusted [default: the system's]
+    #[arg(long, env = "DRYSTONE_REPLICA_CA", value_name = "FILE")]
+    replica_ca: Option<PathBuf>,
     /// The log file [default: drystone.log in the data folder]
     #[arg(long, env = "DRYSTONE_LOG_FILE", value_name = "FILE")]
     log: Option<PathBuf>,
@@ -202,6 +220,9 @@ impl Settings {
         config.website_addr = self.website_addr.or(config.website_addr);
         config.website_domain = self.website_domain.clone().or(config.website_domain);
         config.domain = self.domain.clone().or(config.domain);
+        config.webhook_ca = self.webhook_ca.clone().or(config.webhook_ca);
+        config.replica_endpoints = self.replica_endpoints.clone().or(config.replica_endpoints);
+        config.replica_ca = self.replica_ca.clone().or(config.replica_ca);
         config.log = self.log.clone().or(config.log);
         Ok(config)
     }
@@ -213,6 +234,7 @@ impl Settings {
         set(&mut config.acme_directory, self.acme_directory.clone());
         set(&mut config.acme_dns_wait, self.acme_dns_wait);
         config.acme_email = self.acme_email.clone().or(config.acme_email.take());
+        config.acme_eab = self.acme_eab.clone().or(config.acme_eab.take());
         config.acme_ca = self.acme_ca.clone().or(config.acme_ca.take());
         config.acme_dns_exec = self.acme_dns_exec.clone().or(config.acme_dns_exec.take());
         config.acme_dns_server = self.acme_dns_server.or(config.acme_dns_server);

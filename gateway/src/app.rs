@@ -28,6 +28,7 @@ use crate::admin::{self, AdminParts, Invites};
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::configs::Configs;
+use crate::endpoints::{Endpoints, EndpointsError};
 use crate::get::Reader;
 use crate::get::stream::ReadAhead;
 use crate::http::{self, BindError, Certificate, CertificateError, CertificateFiles, Limits};
@@ -38,12 +39,13 @@ use crate::nodes::Nodes;
 use crate::nodes::gate::Gate;
 use crate::nodes::vetting::VettingRules;
 use crate::operator::{self, Operator, OperatorError};
+use crate::outbound::{Connector, RootsError};
 use crate::put::Writer;
 use crate::put::place::Placer;
 use crate::put::recode::Recoder;
 use crate::put::scatter::Pending;
 use crate::quota::Quotas;
-use crate::s3::{self, S3Parts, S3Settings, S3SetupError, Targets};
+use crate::s3::{self, Consent, S3Parts, S3Settings, S3SetupError, Targets};
 use crate::secrets;
 use crate::session::Session;
 use crate::standing::Standings;
@@ -59,6 +61,7 @@ use crate::upkeep::replicate::ReplicationWorker;
 use crate::upkeep::settle::{SettleError, Settlement};
 use crate::upkeep::usage::UsageWorker;
 use crate::upkeep::{Upkeep, UpkeepSettings};
+use crate::webhooks::WebhookUrl;
 use crate::website::Site;
 
 /// Read-ahead of all GETs together, beyond what each starts with.
@@ -129,6 +132,15 @@ pub enum AppError {
     /// One of the two files of a certificate.
     #[error("--tls-cert and --tls-key stand together: a certificate and its key")]
     HalfCertificate,
+    /// The roots of webhooks.
+    #[error("--webhook-ca {0}")]
+    WebhookCa(RootsError),
+    /// The roots of other endpoints.
+    #[error("--replica-ca {0}")]
+    ReplicaCa(RootsError),
+    /// Other endpoints.
+    #[error(transparent)]
+    Endpoints(#[from] EndpointsError),
     /// The S3 surface.
     #[error(transparent)]
     S3(#[from] S3SetupError),
@@ -172,6 +184,12 @@ impl App {
         let lock = lock(&data)?;
         let clock: SharedClock = Arc::new(SystemClock);
         let certificate = certificate(&config, &data, &clock)?;
+        let endpoints = Endpoints::open(config.replica_endpoints.as_deref())?;
+        let webhooks = config.webhooks.values().map(WebhookUrl::uri);
+        let to_webhooks =
+            Connector::new(config.webhook_ca.as_deref(), webhooks).map_err(AppError::WebhookCa)?;
+        let to_endpoints = Connector::new(config.replica_ca.as_deref(), endpoints.urls())
+            .map_err(AppError::ReplicaCa)?;
         let operator = Operator::open(&data, clock.now())?;
         let keyring = Arc::new(operator.keyring);
         let s3_listener = http::bind(config.s3_addr, "--s3-addr")?;
@@ -268,6 +286,7 @@ impl App {
                 domain: config.domain.clone(),
                 default_geometry: config.geometry,
                 classes: classes.clone(),
+                endpoints: endpoints.clone(),
                 webhooks: config.webhooks.keys().map(ToString::to_string).collect(),
                 archive_classes: config
                     .archive_classes
@@ -366,14 +385,21 @@ impl App {
             day: config.lifecycle_day.0,
         };
         tasks.spawn(logs.run(stop.clone()));
-        let notifier = Notifier::new(catalog.clone(), config.webhooks.clone(), Arc::clone(&clock));
+        let notifier = Notifier::new(
+            catalog.clone(),
+            config.webhooks.clone(),
+            Arc::clone(&clock),
+            to_webhooks,
+        );
         tasks.spawn(notifier.run(stop.clone()));
         let replication = ReplicationWorker {
             catalog: catalog.clone(),
+            configs: configs.clone(),
             changes: changes.clone(),
             recoder: recoder.clone(),
-            configs: configs.clone(),
-            targets,
+            consent: Consent::new(&targets),
+            endpoints,
+            connector: to_endpoints,
             clock: Arc::clone(&clock),
         };
         tasks.spawn(replication.run(stop.clone()));

@@ -26,8 +26,17 @@ pub fn event_queue(webhook: &str) -> String {
     format!("{EVENT_QUEUES}{webhook}")
 }
 
-/// The queue of what is to be replicated.
+/// The queue of what is to be replicated into buckets of this gateway.
 pub const REPLICATION_QUEUE: &str = "replicate";
+
+/// The queue of what is to be replicated to an endpoint; without one, to this gateway itself.
+#[must_use]
+pub fn replication_queue(endpoint: Option<&str>) -> String {
+    match endpoint {
+        Some(name) => format!("{REPLICATION_QUEUE}/{name}"),
+        None => REPLICATION_QUEUE.to_owned(),
+    }
+}
 
 /// A version that is to be replicated, as it is queued.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,7 +49,10 @@ pub struct Replicate {
     pub version: VersionId,
     /// Whether it is a delete marker.
     pub marker: bool,
-    /// Where it is still to be.
+    /// Whether something about it was changed after it was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
+    /// Where it is still to be. The first says in which queue this is.
     pub destinations: Vec<Destination>,
     /// When it was written.
     pub since: Timestamp,
@@ -55,7 +67,9 @@ impl Replicate {
     #[must_use]
     pub fn queued(&self) -> Task {
         let work = serde_json::to_vec(self).unwrap_or_default();
-        Task { queue: REPLICATION_QUEUE.to_owned(), due: self.since, work }
+        let first = self.destinations.first();
+        let queue = replication_queue(first.and_then(|to| to.endpoint.as_deref()));
+        Task { queue, due: self.since, work }
     }
 }
 
@@ -80,6 +94,14 @@ struct Bucket {
     clock: SharedClock,
     notifications: Option<Arc<Notifications>>,
     replication: Option<Arc<Replication>>,
+}
+
+/// What is to be replicated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Version,
+    Changed,
+    Marker,
 }
 
 /// A change as it was committed.
@@ -143,7 +165,29 @@ impl Following {
             let content = Some((entry.size, entry.etag));
             let (time, version) = (entry.modified, Some(entry.version));
             let mut tasks = bucket.tell(event, &key, &Done { time, version, content });
-            tasks.extend(bucket.replicate(&key, (entry.version, time), false, &to));
+            tasks.extend(bucket.replicate(&key, (entry.version, time), Kind::Version, &to));
+            tasks
+        })
+    }
+
+    /// Once bytes were added to the end of `key`, which keeps no versions and so is not replicated. It is told as a PUT.
+    #[must_use]
+    pub fn grown(&self, key: &ObjectKey) -> Sequel<Entry> {
+        self.created(key, Event::CreatedPut, &mut Detail::default())
+    }
+
+    /// Once the object `from` has become `to`: told as a copy that was made, and the source as deleted, in this order.
+    #[must_use]
+    pub fn renamed(&self, from: &ObjectKey, to: &ObjectKey) -> Sequel<Entry> {
+        let (gone, made) = (Event::RemovedDelete, Event::CreatedCopy);
+        let told = |bucket: &&Arc<Bucket>| bucket.wants(made, to) || bucket.wants(gone, from);
+        let Some(bucket) = self.0.as_ref().filter(told).cloned() else { return Sequel::default() };
+        let (from, to) = (from.clone(), to.clone());
+        Sequel::new(move |entry: &Entry| {
+            let (time, version) = (bucket.now_after(Some(entry)), Some(entry.version));
+            let content = Some((entry.size, entry.etag));
+            let mut tasks = bucket.tell(made, &to, &Done { time, version, content });
+            tasks.extend(bucket.tell(gone, &from, &Done { time, version, content: None }));
             tasks
         })
     }
@@ -171,7 +215,7 @@ impl Following {
             let mut tasks = bucket.tell(event, &key, &done);
             let rules = bucket.replication.as_ref().filter(|_| detail.replication.is_some());
             let to = rules.map_or(Vec::new(), |rules| rules.of_version(key.as_str(), detail));
-            tasks.extend(bucket.replicate(&key, (entry.version, time), false, &to));
+            tasks.extend(bucket.replicate(&key, (entry.version, time), Kind::Changed, &to));
             tasks
         })
     }
@@ -215,7 +259,7 @@ impl Following {
             let event = if made { marker } else { gone };
             let mut tasks = bucket.tell(event, &key, &Done { time, version, content: None });
             if let (true, Some(version)) = (made, version) {
-                tasks.extend(bucket.replicate(&key, (version, time), true, &to));
+                tasks.extend(bucket.replicate(&key, (version, time), Kind::Marker, &to));
             }
             tasks
         })
@@ -256,7 +300,7 @@ impl Bucket {
         &self,
         key: &ObjectKey,
         (version, since): (VersionId, Timestamp),
-        marker: bool,
+        kind: Kind,
         to: &[Destination],
     ) -> Option<Task> {
         if to.is_empty() || version == VersionId::NULL {
@@ -266,7 +310,8 @@ impl Bucket {
             bucket: (self.name.clone(), self.id),
             key: key.clone(),
             version,
-            marker,
+            marker: kind == Kind::Marker,
+            changed: kind == Kind::Changed,
             destinations: to.to_vec(),
             since,
             attempts: 0,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use types::GeometryName;
 use types::size::ByteSize;
 
-use crate::acme::{AcmeSettings, TsigText};
+use crate::acme::{AcmeSettings, BindingText, TsigText};
 use crate::nodes::vetting::VettingRules;
 use crate::webhooks::{WebhookName, WebhookUrl};
 
@@ -48,6 +48,9 @@ pub struct Config {
     pub acme_directory: String,
     /// Where the authority writes to when something is wrong.
     pub acme_email: Option<String>,
+    /// The account elsewhere to which the one with the authority is bound. It is never shown.
+    #[serde(skip_serializing)]
+    pub acme_eab: Option<BindingText>,
     /// The roots (PEM) by which the authority itself is trusted; none: the system's.
     pub acme_ca: Option<PathBuf>,
     /// The program that sets and removes DNS records: `PROGRAM present|cleanup FQDN VALUE`.
@@ -97,6 +100,12 @@ pub struct Config {
     pub billing: Rules,
     /// Where events of buckets can be sent, by the names that their configurations use.
     pub webhooks: BTreeMap<WebhookName, WebhookUrl>,
+    /// The roots (PEM) by which webhooks over `https` are trusted; none: the system's.
+    pub webhook_ca: Option<PathBuf>,
+    /// The file that names other S3 endpoints into which buckets can be replicated, with the keys to them.
+    pub replica_endpoints: Option<PathBuf>,
+    /// The roots (PEM) by which those endpoints are trusted; none: the system's.
+    pub replica_ca: Option<PathBuf>,
     /// The log file; none: `drystone.log` in the data folder.
     pub log: Option<PathBuf>,
 }
@@ -124,6 +133,7 @@ impl Default for Config {
             acme_domains: Vec::new(),
             acme_directory: LETS_ENCRYPT.to_owned(),
             acme_email: None,
+            acme_eab: None,
             acme_ca: None,
             acme_dns_exec: None,
             acme_dns_server: None,
@@ -148,6 +158,9 @@ impl Default for Config {
             tier_limits: false,
             billing: Rules::default(),
             webhooks: BTreeMap::new(),
+            webhook_ca: None,
+            replica_endpoints: None,
+            replica_ca: None,
             log: None,
         }
     }
@@ -160,6 +173,7 @@ impl Config {
             domains: self.acme_domains.clone(),
             directory: self.acme_directory.clone(),
             email: self.acme_email.clone(),
+            binding: self.acme_eab.clone(),
             ca: self.acme_ca.clone(),
             dns_exec: self.acme_dns_exec.clone(),
             dns_server: self.acme_dns_server,

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metadata::records::{Encryption, KmsKey};
@@ -49,7 +49,15 @@ pub enum KeyError {
 pub struct WrappingKeys {
     catalog: Catalog,
     keyring: Arc<Keyring>,
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<Memory>,
+}
+
+/// What was looked up lately.
+#[derive(Default)]
+struct Memory {
+    by_name: HashMap<String, Known>,
+    /// Raised whenever a key is forgotten: what was read before that is not remembered after it.
+    changes: u64,
 }
 
 /// A named key's secrets, opened.
@@ -105,7 +113,12 @@ impl WrappingKeys {
             return Err(SealError::OtherWrappingKey.into());
         }
         let (name, number) = split(full).ok_or_else(|| KeyError::NoSuchKey(full.to_string()))?;
-        let known = self.find(name).await?;
+        let mut known = self.find(name).await?;
+        if number > known.secrets.len() {
+            // Another gateway rotated the key since it was looked up.
+            self.forget(name);
+            known = self.find(name).await?;
+        }
         self.named(name, &known, number)
     }
 
@@ -158,7 +171,9 @@ impl WrappingKeys {
 
     /// Looks the key up anew at its next use.
     pub fn forget(&self, name: &str) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let mut memory = self.memory();
+        memory.changes += 1;
+        memory.by_name.remove(name);
     }
 
     fn new_secret(&self, name: &str, number: usize) -> Vec<u8> {
@@ -175,18 +190,20 @@ impl WrappingKeys {
 
     /// A key that may be used.
     async fn find(&self, name: &str) -> Result<Known, KeyError> {
-        let remembered = {
-            let all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            all.get(name).filter(|known| Instant::now() < known.until).cloned()
+        let (remembered, changes) = {
+            let memory = self.memory();
+            let known = memory.by_name.get(name).filter(|known| Instant::now() < known.until);
+            (known.cloned(), memory.changes)
         };
         let known = match remembered {
             Some(known) => known,
-            None => self.look_up(name).await?,
+            None => self.look_up(name, changes).await?,
         };
         if known.enabled { Ok(known) } else { Err(KeyError::Disabled(name.to_owned())) }
     }
 
-    async fn look_up(&self, name: &str) -> Result<Known, KeyError> {
+    /// Reads a key, and remembers it if none was changed here since there were so many changes.
+    async fn look_up(&self, name: &str, changes: u64) -> Result<Known, KeyError> {
         let row = self.catalog.kms_key(name).await?;
         let row = row.ok_or_else(|| KeyError::NoSuchKey(name.to_owned()))?;
         let mut secrets = Vec::with_capacity(row.sealed.len());
@@ -197,12 +214,19 @@ impl WrappingKeys {
         }
         let until = Instant::now() + BELIEVED;
         let known = Known { enabled: row.enabled, secrets: Arc::new(secrets), until };
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED {
-            all.clear();
+        let mut memory = self.memory();
+        if memory.changes == changes {
+            if memory.by_name.len() >= REMEMBERED {
+                memory.by_name.clear();
+            }
+            memory.by_name.insert(name.to_owned(), known.clone());
         }
-        all.insert(name.to_owned(), known.clone());
+        drop(memory);
         Ok(known)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -233,7 +257,6 @@ fn split(full: &KeyName) -> Option<(&str, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use kv::memory::Memory;
     use seal::{DataKey, unwrap, wrap};
     use types::{SessionId, StreamId, SystemClock};
 
@@ -243,7 +266,8 @@ mod tests {
     const BUCKET: BucketId = BucketId([8; 16]);
 
     async fn keys() -> WrappingKeys {
-        let catalog = Catalog::new(Arc::new(Memory::new()), Arc::new(SystemClock), Duration::ZERO);
+        let engine = Arc::new(kv::memory::Memory::new());
+        let catalog = Catalog::new(engine, Arc::new(SystemClock), Duration::ZERO);
         WrappingKeys::new(catalog, Arc::new(Keyring::generate()))
     }
 
@@ -278,6 +302,34 @@ mod tests {
         ));
         keys.enable("payroll", true).await.expect("enabled");
         assert!(keys.unwrap(old.wrapping(), None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_another_gateway_wrapped_after_a_rotation_opens_at_once() {
+        let here = keys().await;
+        let there = WrappingKeys::new(here.catalog.clone(), Arc::clone(&here.keyring));
+        here.create("payroll", Timestamp(1)).await.expect("made");
+        here.usable("payroll").await.expect("known here now");
+        there.rotate("payroll", Timestamp(2)).await.expect("rotated there");
+        let under = there.wrap(BUCKET, &under("payroll"), None).await.expect("a key");
+        let wrapped = wrap(&DataKey::generate(), STREAM, &under);
+        let key = here.unwrap(wrapped.wrapping(), None).await.expect("looked up once more");
+        assert!(unwrap(&wrapped, STREAM, &key).is_ok());
+        let none = WrappingKeyId::Named("payroll/7".parse().expect("a name"));
+        assert!(matches!(here.unwrap(&none, None).await, Err(KeyError::NoSuchKey(_))));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_read_while_it_is_disabled_is_not_remembered_as_enabled() {
+        let keys = keys().await;
+        keys.create("payroll", Timestamp(1)).await.expect("made");
+        let before = keys.memory().changes;
+        keys.enable("payroll", false).await.expect("disabled");
+        keys.enable("payroll", true).await.expect("enabled");
+        keys.look_up("payroll", before).await.expect("read");
+        assert!(keys.memory().by_name.is_empty(), "it was read for a time that is over");
+        keys.usable("payroll").await.expect("it is enabled");
+        assert_eq!(keys.memory().by_name.len(), 1);
     }
 
     #[tokio::test]

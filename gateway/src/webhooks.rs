@@ -14,7 +14,7 @@ const NAME_MAX: usize = 64;
 #[serde(try_from = "String", into = "String")]
 pub struct WebhookName(String);
 
-/// Where a webhook is: an `http` URL.
+/// Where a webhook is: an `http` or `https` URL.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WebhookUrl(Uri);
@@ -27,7 +27,7 @@ pub enum WebhookError {
     Name(String),
     /// No URL.
     #[error(
-        "{0:?} is no place for a webhook: write http://HOST[:PORT]/PATH (https needs a proxy beside the gateway)"
+        "{0:?} is no place for a webhook: write http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH"
     )]
     Url(String),
 }
@@ -67,7 +67,8 @@ impl FromStr for WebhookUrl {
     fn from_str(text: &str) -> Result<Self, WebhookError> {
         let wrong = || WebhookError::Url(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| wrong())?;
-        if uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()) {
+        let spoken = matches!(uri.scheme_str(), Some("http" | "https"));
+        if spoken && uri.host().is_some_and(|host| !host.is_empty()) {
             Ok(Self(uri))
         } else {
             Err(wrong())
@@ -106,14 +107,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_webhook_has_a_plain_name_and_an_http_url() {
+    fn a_webhook_has_a_plain_name_and_a_url() {
         assert!("orders-2_b".parse::<WebhookName>().is_ok());
         for bad in ["", "a:b", "a b", &"x".repeat(65)] {
             assert!(bad.parse::<WebhookName>().is_err(), "{bad}");
         }
         let url: WebhookUrl = "http://127.0.0.1:8000/in?x=1".parse().expect("a URL");
         assert_eq!(url.to_string(), "http://127.0.0.1:8000/in?x=1");
-        for bad in ["", "127.0.0.1:8000", "https://example.com/", "/in", "ftp://example.com/"] {
+        assert!("https://example.com/".parse::<WebhookUrl>().is_ok());
+        for bad in ["", "127.0.0.1:8000", "https:///in", "/in", "ftp://example.com/"] {
             assert!(bad.parse::<WebhookUrl>().is_err(), "{bad}");
         }
     }

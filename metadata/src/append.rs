@@ -9,12 +9,12 @@ use seal::wrap::WrappedKey;
 use types::{BucketName, ManifestId, ObjectKey, SessionId};
 
 use crate::buckets::once_decided;
-use crate::commit::{check_bucket, listed_checksum};
+use crate::commit::{NewObject, check_bucket, listed_checksum};
 use crate::outbox::Moved;
 use crate::records::{Body, Checksum, Detail, Entry, Etag, Extent, StreamState, Versioning};
 use crate::rows::{check_inside, paged, refer, write_stream};
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, REFERENCES, WRAPS};
-use crate::{Catalog, CatalogError, Preconditions, StreamCommit};
+use crate::{Catalog, CatalogError, Preconditions, Sequel, StreamCommit};
 
 /// The most parts of an object that can be appended to, as on AWS.
 pub const APPENDED_PARTS_MAX: u32 = 10_000;
@@ -42,6 +42,8 @@ pub struct Append {
     pub checksums: Vec<Checksum>,
     /// What must hold of the present object.
     pub preconditions: Preconditions,
+    /// What it leaves to do.
+    pub sequel: Sequel<Entry>,
 }
 
 impl Catalog {
@@ -63,6 +65,27 @@ impl Catalog {
             })
         })
         .await
+    }
+
+    /// Writes an object anew that was appended to, under the condition that it is still the one that was seen (`new.preconditions`).
+    /// Whatever can change of an object beside its bytes stays as it is at this moment: of `new.detail` only checksums and encryption count.
+    ///
+    /// # Errors
+    /// As of [`Self::commit_object`]; [`CatalogError::PreconditionFailed`] also if its storage class is another by now.
+    pub async fn regrow_object(
+        &self,
+        session: SessionId,
+        new: &NewObject,
+    ) -> Result<Entry, CatalogError> {
+        let (entry, replaced) = once_decided(|| {
+            kv::transact(&*self.kv, |tx| async move {
+                self.check_session(&tx, session).await?;
+                self.write_object(&tx, &with_present_detail(&tx, new).await?, false).await
+            })
+        })
+        .await?;
+        self.forget_wraps(replaced.as_ref()).await;
+        Ok(entry)
     }
 
     async fn append(&self, tx: &Tx, append: &Append) -> Result<Entry, CatalogError> {
@@ -98,9 +121,27 @@ impl Catalog {
         };
         DETAILS.put(tx, &entry.manifest, &detail);
         OBJECTS.put(tx, &at, &entry);
+        append.sequel.write(tx, &entry);
         self.tell_stored(tx, Moved::version(&bucket, &entry).of(append.len));
         Ok(entry)
     }
+}
+
+/// `new` with what the present object carries, so that nothing is undone that was acknowledged since it was seen.
+async fn with_present_detail(tx: &Tx, new: &NewObject) -> Result<NewObject, CatalogError> {
+    // In the order of every other write.
+    check_bucket(tx, &new.bucket).await?;
+    let at = (new.bucket.1, new.key.clone());
+    let present = OBJECTS.get_for_update(tx, &at).await?;
+    new.preconditions.check(present.as_ref())?;
+    let present = present.ok_or(CatalogError::NoSuchKey)?;
+    if (&present.class, present.geometry) != (&new.class, new.geometry) {
+        return Err(CatalogError::PreconditionFailed);
+    }
+    let detail = DETAILS.get_for_update(tx, &present.manifest).await?;
+    let detail = detail.ok_or_else(|| present.without_detail())?;
+    let (checksums, encryption) = (new.detail.checksums.clone(), new.detail.encryption.clone());
+    Ok(NewObject { detail: Detail { checksums, encryption, ..detail }, ..new.clone() })
 }
 
 /// Writes the stream, its reference and its extent behind those of the last page; how many pages there are then.

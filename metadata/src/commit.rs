@@ -8,6 +8,7 @@ use types::{
 };
 
 use crate::buckets::once_decided;
+use crate::delete::Seen;
 use crate::garbage::Release;
 use crate::outbox::Moved;
 use crate::records::{
@@ -104,6 +105,8 @@ pub struct Preconditions {
     pub manifest: Option<ManifestId>,
     /// The object's size; no object has none (an append).
     pub offset: Option<u64>,
+    /// The very version that upkeep saw, with everything for which it decided (a deletion by a lifecycle rule).
+    pub seen: Option<Seen>,
 }
 
 /// The value of an `If-Match` or `If-None-Match` header.
@@ -153,7 +156,8 @@ impl Preconditions {
         let needs_object = self.if_match.is_some()
             || self.size.is_some()
             || self.modified.is_some()
-            || self.manifest.is_some();
+            || self.manifest.is_some()
+            || self.seen.is_some();
         let Some(entry) = present else {
             return if needs_object { Err(CatalogError::NoSuchKey) } else { Ok(()) };
         };
@@ -165,7 +169,8 @@ impl Preconditions {
             && !self.if_none_match.as_ref().is_some_and(matches)
             && self.size.is_none_or(|size| size == entry.size)
             && self.modified.is_none_or(|time| time.seconds() == entry.modified.seconds())
-            && self.manifest.is_none_or(|manifest| manifest == entry.manifest);
+            && self.manifest.is_none_or(|manifest| manifest == entry.manifest)
+            && self.seen.as_ref().is_none_or(|seen| seen.is(entry));
         if fine { Ok(()) } else { Err(CatalogError::PreconditionFailed) }
     }
 }
@@ -205,7 +210,7 @@ impl Catalog {
     }
 
     /// Checks and writes everything of `new` but its session; the new entry and the one it replaced.
-    async fn write_object(
+    pub(crate) async fn write_object(
         &self,
         tx: &Tx,
         new: &NewObject,

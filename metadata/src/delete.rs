@@ -8,13 +8,13 @@
 //!
 //! Object lock is looked at in the same transaction: a version it protects does not go.
 
-use kv::{KvError, Tx};
+use kv::{Inverted, KeyPrefix, KvError, Tx};
 use types::{BucketId, BucketName, ManifestId, ObjectKey, Timestamp, VersionId};
 
 use crate::buckets::once_decided;
 use crate::commit::check_bucket;
 use crate::records::{Body, Bucket, Entry, Etag, Versioning};
-use crate::schema::{DETAILS, OBJECTS};
+use crate::schema::{DETAILS, OBJECTS, VERSIONS};
 use crate::versions::{ObjectAt, new_version, pick, put_replica, replica_time};
 use crate::{Catalog, CatalogError, Preconditions, Sequel};
 
@@ -42,6 +42,45 @@ pub struct Deleted {
     pub marker: bool,
     /// The version that is gone.
     pub gone: Option<Entry>,
+}
+
+/// A version as upkeep saw it when it decided that it goes. Each of these facts is looked at again in the transaction that takes it away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Under which id its bytes are.
+    pub manifest: ManifestId,
+    /// When it was written, or appended to last.
+    pub modified: Timestamp,
+    /// Its tags, if they mattered.
+    pub tags: Option<Vec<(String, String)>>,
+    /// Its place among the versions of its key.
+    pub rank: Rank,
+}
+
+/// The place of a version among those of its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rank {
+    /// The current one.
+    Current,
+    /// An older one.
+    Older {
+        /// When the next newer one was written.
+        since: Timestamp,
+        /// How many newer ones are not current either.
+        newer: u32,
+    },
+    /// The current one and the only one: a delete marker with nothing behind it.
+    Alone,
+}
+
+/// More newer versions than this are not counted again: no rule keeps more (AWS allows 100).
+const NEWER_COUNTED: u32 = 100;
+
+impl Seen {
+    /// Whether this is the version, as far as its row tells.
+    pub(crate) fn is(&self, entry: &Entry) -> bool {
+        self.manifest == entry.manifest && self.modified == entry.modified
+    }
 }
 
 /// Deletions in one transaction: even if each takes a thousand wraps along, they fit. What they leave to do may be more than that; then they are divided.
@@ -171,6 +210,9 @@ impl Catalog {
             Some(version) => self.delete_version(tx, bucket, &at, version, present, delete).await,
             None => {
                 delete.preconditions.check_delete(present.as_ref())?;
+                if let (Some(seen), Some(entry)) = (&delete.preconditions.seen, &present) {
+                    check_seen(tx, &at, seen, entry, present.as_ref()).await?;
+                }
                 self.delete_key(tx, bucket, &at, present).await
             }
         }
@@ -186,12 +228,15 @@ impl Catalog {
         delete: &Delete,
     ) -> Result<Deleted, CatalogError> {
         let named = Deleted { version: Some(version), ..Deleted::default() };
-        let Some(picked) = pick(tx, at, version, present).await? else {
+        let Some(picked) = pick(tx, at, version, present.clone()).await? else {
             delete.preconditions.check_delete(None)?;
             return Ok(named);
         };
         let entry = picked.entry;
         delete.preconditions.check_delete(Some(&entry))?;
+        if let Some(seen) = &delete.preconditions.seen {
+            check_seen(tx, at, seen, &entry, present.as_ref()).await?;
+        }
         self.check_lock(tx, bucket, &entry, delete.bypass).await?;
         if picked.current {
             self.drop_current(tx, bucket, at, &entry).await?;
@@ -238,6 +283,39 @@ impl Catalog {
         }
         Ok(())
     }
+}
+
+/// Whether a version is in the place in which it was seen, and has the tags that it had. The key's row is claimed already, so none of its
+/// versions comes or goes meanwhile.
+async fn check_seen(
+    tx: &Tx,
+    at: &ObjectAt,
+    seen: &Seen,
+    entry: &Entry,
+    present: Option<&Entry>,
+) -> Result<(), CatalogError> {
+    let is_current = present.is_some_and(|present| present.manifest == entry.manifest);
+    let in_place = match seen.rank {
+        Rank::Current => is_current,
+        Rank::Alone => is_current && VERSIONS.scan(tx, KeyPrefix::of(at), 1).await?.is_empty(),
+        Rank::Older { since, newer } => {
+            let wanted = newer.min(NEWER_COUNTED) as usize;
+            let newest = VERSIONS.scan(tx, KeyPrefix::of(at), wanted.max(1)).await?;
+            let counted = newest.iter().filter(|(_, other)| other.modified > entry.modified);
+            let next = (at.0, at.1.clone(), Inverted(since.0));
+            let replaced = present.is_some_and(|present| present.modified == since)
+                || VERSIONS.get_for_update(tx, &next).await?.is_some();
+            !is_current && replaced && counted.count() >= wanted
+        }
+    };
+    let same_tags = match &seen.tags {
+        Some(tags) => {
+            let detail = DETAILS.get_for_update(tx, &entry.manifest).await?;
+            detail.is_some_and(|detail| detail.tags == *tags)
+        }
+        None => true,
+    };
+    if in_place && same_tags { Ok(()) } else { Err(CatalogError::PreconditionFailed) }
 }
 
 fn marker(bucket: &Bucket, version: VersionId, modified: Timestamp) -> Entry {

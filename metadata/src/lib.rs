@@ -56,7 +56,7 @@ pub use accounting::AccountingClock;
 pub use append::Append;
 pub use buckets::NewBucket;
 pub use commit::{Condition, NewBody, NewObject, Preconditions, StreamCommit};
-pub use delete::{Delete, Deleted};
+pub use delete::{Delete, Deleted, Rank, Seen};
 pub use details::Changed;
 pub use error::CatalogError;
 pub use listing::{ListPage, ListQuery};

@@ -10,7 +10,7 @@ use crate::buckets::once_decided;
 use crate::commit::check_bucket;
 use crate::records::{Bucket, Entry, Versioning};
 use crate::schema::{OBJECTS, RENAMES};
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, Sequel};
 
 /// How long a token stands for the renaming it was sent with.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -30,6 +30,8 @@ pub struct Rename {
     pub target: ObjectKey,
     /// By what the client knows this request again when it sends it once more.
     pub token: Option<String>,
+    /// What it leaves to do: told of the object under its new key.
+    pub sequel: Sequel<Entry>,
 }
 
 /// A renaming that was done, under the token of its request.
@@ -100,7 +102,9 @@ impl Catalog {
         let floor = target.as_ref().map_or(0, |entry| entry.modified.0.saturating_add(1));
         let modified = Timestamp(source.modified.0.max(floor));
         OBJECTS.delete(tx, &from);
-        OBJECTS.put(tx, &to, &Entry { modified, ..source });
+        let renamed = Entry { modified, ..source };
+        OBJECTS.put(tx, &to, &renamed);
+        rename.sequel.write(tx, &renamed);
         self.remember(tx, bucket, rename).await?;
         Ok(target)
     }
@@ -129,7 +133,7 @@ impl Catalog {
         rename: &Rename,
     ) -> Result<(), CatalogError> {
         let Some(token) = &rename.token else { return Ok(()) };
-        let Rename { source, target, .. } = rename.clone();
+        let (source, target) = (rename.source.clone(), rename.target.clone());
         let at = (bucket, token.clone());
         let behind = Span::of(&KeyPrefix::of(&bucket)).after_key(&at);
         let mut others = RENAMES.scan(tx, behind, TIDIED).await?;

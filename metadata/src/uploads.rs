@@ -3,7 +3,7 @@
 
 use kv::{KeyPrefix, KvError, Span, Tx};
 use seal::wrap::WrappedKey;
-use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId};
+use types::{BucketId, BucketName, ManifestId, ObjectKey, SessionId, VersionId};
 
 use crate::buckets::once_decided;
 use crate::commit::{check_bucket, listed_checksum};
@@ -17,7 +17,7 @@ use crate::rows::{
     EXTENT_BYTES_PER_COMMIT, check_inside, check_whole, count, paged, refer, size_of, write_stream,
 };
 use crate::schema::{DETAILS, EXTENTS, OBJECTS, PARTS, UPLOAD_BILLS, UPLOADS};
-use crate::versions::new_version;
+use crate::versions::{new_version, put_replica, replica_time};
 use crate::{Catalog, CatalogError, Preconditions, Sequel, StreamCommit};
 
 /// How often a Complete that is too large for one transaction writes its pages ahead: once, unless another Complete of the upload, with another list
@@ -40,6 +40,8 @@ pub struct Completion {
     pub preconditions: Preconditions,
     /// How far the object's replication is.
     pub replication: Option<ReplicationStatus>,
+    /// The version that the object replicates, with its id and its place in time; `None` makes a new version.
+    pub replica: Option<VersionId>,
     /// What it leaves to do.
     pub sequel: Sequel<Entry>,
 }
@@ -226,9 +228,17 @@ impl Catalog {
             ..upload.detail
         };
         let detail = self.locked_by_default(bucket, detail)?;
-        let modified = self.after(present.as_ref());
+        let (version, modified) = match completion.replica {
+            Some(version) => {
+                (version, replica_time(tx, bucket, &object, version, present.as_ref()).await?)
+            }
+            None => {
+                let modified = self.after(present.as_ref());
+                (new_version(bucket, modified), modified)
+            }
+        };
         let entry = Entry {
-            version: new_version(bucket, modified),
+            version,
             manifest: at.2,
             modified,
             size: extents.iter().map(|extent| extent.len).sum(),
@@ -244,9 +254,15 @@ impl Catalog {
         if self.upload_bill(tx, at.2).await?.is_none() {
             self.tell_stored(tx, Moved::version(bucket, &entry));
         }
-        let replaced = self.supersede(tx, bucket, &object, present).await?;
+        let replaced = if completion.replica.is_some() {
+            put_replica(tx, &object, present, &entry);
+            None
+        } else {
+            let replaced = self.supersede(tx, bucket, &object, present).await?;
+            OBJECTS.put(tx, &object, &entry);
+            replaced
+        };
         DETAILS.put(tx, &at.2, &detail);
-        OBJECTS.put(tx, &object, &entry);
         UPLOADS.delete(tx, at);
         let chosen = completion.parts.iter().map(|(number, _)| *number).collect();
         self.put_release(tx, at.2, &Release::Completed { chosen });

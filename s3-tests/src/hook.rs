@@ -1,7 +1,9 @@
-//! A webhook that keeps what it is sent, and can refuse it.
+//! A webhook that keeps what it is sent, and can refuse it; over TLS too.
 
 use std::convert::Infallible;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +16,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
+
+use crate::acme_server::authority::Authority;
 
 /// How long a message may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -23,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A webhook that listens until the test ends.
 #[derive(Clone, Debug)]
 pub struct Hook {
+    scheme: &'static str,
     address: SocketAddr,
     state: Arc<State>,
 }
@@ -41,13 +47,37 @@ impl Hook {
     pub async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let hook = Self { address, state: Arc::default() };
+        let hook = Self { scheme: "http", address, state: Arc::default() };
         let state = Arc::clone(&hook.state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&state);
-                let service = service_fn(move |request| take(Arc::clone(&state), request));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(serve(stream, Arc::clone(&state)));
+            }
+        });
+        hook
+    }
+
+    /// Listens on a free port over TLS, as `localhost`. The root of its certificate is written into a file.
+    ///
+    /// # Panics
+    /// If there is no port, or the file cannot be written.
+    pub async fn listen_secure(root: &Path) -> Self {
+        let authority = Authority::new(Duration::from_secs(24 * 3600));
+        fs::write(root, authority.root_pem()).expect("written");
+        let tls = authority.acceptor("localhost");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let hook = Self { scheme: "https", address, state: Arc::default() };
+        let state = Arc::clone(&hook.state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, state) = (tls.clone(), Arc::clone(&state));
+                tokio::spawn(async move {
+                    // A client that trusts another root goes away.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, state).await;
+                    }
+                });
             }
         });
         hook
@@ -56,7 +86,7 @@ impl Hook {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/events", self.address)
+        format!("{}://localhost:{}/events", self.scheme, self.address.port())
     }
 
     /// From now on answers 503, or takes messages again.
@@ -85,6 +115,12 @@ impl Hook {
             sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, state: Arc<State>) {
+    let service = service_fn(move |request| take(Arc::clone(&state), request));
+    // A client that goes away is no failure.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn take(

@@ -1,27 +1,24 @@
 //! The way to the authority: HTTPS, one connection for each request. There are a dozen of them in two months.
 
-use std::fs;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::{HeaderValue, Request, Response, Uri};
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use types::MIB;
 
 use super::AcmeError;
+use crate::outbound;
 
 /// How long the authority may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,17 +34,30 @@ pub(super) struct Https(TlsConnector);
 impl Https {
     /// Trusts the roots in a file, or else the system's.
     pub(super) fn new(ca: Option<&Path>) -> Result<Self, AcmeError> {
-        let roots = match ca {
-            Some(path) => roots_in(path)?,
-            None => system_roots(),
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Other(error.into()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self(outbound::tls(ca)?))
+    }
+}
+
+impl Https {
+    /// Fetches what anybody may see: its headers and its bytes.
+    ///
+    /// # Errors
+    /// If there is no answer, or another than success.
+    pub(super) async fn get(&self, url: &str) -> Result<(HeaderMap, Bytes), Error> {
+        let request = Request::builder()
+            .uri(url)
+            .header(USER_AGENT, "Drystone")
+            .body(BodyWrapper::default())?;
+        let answer = timeout(PATIENCE, exchange(&self.0, request)).await;
+        let answer = answer.map_err(|_| Error::Other("it does not answer".into()))?;
+        let (parts, body) = answer.map_err(Error::Other)?.into_parts();
+        if !parts.status.is_success() {
+            return Err(Error::Other(format!("it answers {} to {url}", parts.status).into()));
+        }
+        match body.collect().await {
+            Ok(body) => Ok((parts.headers, body.to_bytes())),
+            Err(never) => match never {},
+        }
     }
 }
 
@@ -99,28 +109,4 @@ async fn exchange(
 /// Where to ask, if it is an address that can be asked.
 pub(super) fn authority(uri: &Uri) -> Option<&http::uri::Authority> {
     uri.authority().filter(|_| uri.scheme_str() == Some("https"))
-}
-
-fn roots_in(path: &Path) -> Result<RootCertStore, AcmeError> {
-    let wrong = |why: String| AcmeError::Roots { path: path.to_owned(), why };
-    let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(wrong("no certificate in PEM form".to_owned())) } else { Ok(roots) }
-}
-
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in found.errors {
-        tracing::warn!(%error, "some of the system's roots cannot be read");
-    }
-    let (_, unusable) = roots.add_parsable_certificates(found.certs);
-    if unusable > 0 {
-        tracing::debug!(unusable, "roots were left out");
-    }
-    roots
 }

@@ -1,7 +1,7 @@
 //! A certificate for the S3 door from a certificate authority that speaks ACME (RFC 8555), such as Let's Encrypt, and its renewal in time.
 //!
 //! ```text
-//! worker (when?) ─▶ order ─▶ [https] ─▶ the authority
+//! worker (when?) ─▶ order, renewal ─▶ [https] ─▶ the authority
 //!    │                └────▶ proof: a certificate at our own door (tls-alpn-01, RFC 8737), or a DNS record (dns-01)
 //!    ▼                                  set by a program (hook) or by an update to the name server (dns: RFC 2136, RFC 8945)
 //! store (account key, certificate) ─▶ http::Certificate
@@ -10,11 +10,13 @@
 //! A name with `*.` can only be proven by DNS. Until there is a certificate the door shows one that it signed itself, so that the authority
 //! can reach it; clients refuse that one.
 
+mod account;
 mod dns;
 mod hook;
 mod https;
 mod order;
 mod proof;
+mod renewal;
 mod store;
 mod wire;
 mod worker;
@@ -23,12 +25,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use account::{BindingError, BindingText};
 pub use dns::{DnsError, TsigKeyError, TsigText};
 pub use hook::HookError;
 pub use worker::AcmeWorker;
 
 use crate::http::CertificateError;
 use crate::operator::OperatorError;
+use crate::outbound::RootsError;
 
 /// What an operator says of the certificate that is wanted.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct AcmeSettings {
     pub directory: String,
     /// Where the authority writes to.
     pub email: Option<String>,
+    /// The account elsewhere to which the one with the authority is bound.
+    pub binding: Option<BindingText>,
     /// Roots (PEM) that the authority's own certificate is trusted by, instead of the system's.
     pub ca: Option<PathBuf>,
     /// The program that sets DNS records.
@@ -65,6 +71,9 @@ pub enum AcmeError {
     /// Two ways to set a record.
     #[error("--acme-dns-exec and --acme-dns-server exclude each other")]
     TwoWays,
+    /// The account elsewhere.
+    #[error("--acme-eab: {0}")]
+    Binding(#[from] BindingError),
     /// The key of updates.
     #[error("--acme-tsig: {0}")]
     Tsig(#[from] TsigKeyError),
@@ -72,13 +81,8 @@ pub enum AcmeError {
     #[error("--acme-directory {0:?} is not an https:// address")]
     Directory(String),
     /// The roots.
-    #[error("--acme-ca {path}: {why}")]
-    Roots {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error("--acme-ca {0}")]
+    Roots(#[from] RootsError),
     /// The files in the data folder.
     #[error(transparent)]
     Files(#[from] OperatorError),

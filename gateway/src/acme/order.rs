@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus,
-    RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, Error, Identifier, NewAccount, NewOrder,
+    Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
+use super::account::BindingText;
 use super::https::Https;
 use super::proof::{Placed, Prover, together};
 use super::store::Store;
@@ -17,26 +18,38 @@ use super::{AcmeError, AcmeSettings};
 
 /// What an authority says to an account that it does not know.
 const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+/// What it says of a certificate that has a successor already (RFC 9773, 5).
+const ALREADY_REPLACED: &str = "urn:ietf:params:acme:error:alreadyReplaced";
 /// How long the authority may take to look at the proofs, and then to issue.
 const PATIENCE: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_secs(180));
 
-/// Gets a certificate for all names, each time with a new key; gives both in one text in PEM form.
+/// Gets a certificate for all names, each time with a new key; gives both in one text in PEM form. `replaces` is told to an authority that
+/// suggested when.
 pub(super) async fn fetch(
     settings: &AcmeSettings,
     store: &Store,
     prover: &Prover,
+    replaces: Option<CertificateIdentifier<'static>>,
 ) -> Result<Zeroizing<Vec<u8>>, AcmeError> {
     let account = account(settings, store).await?;
     let names: Vec<_> = settings.domains.iter().cloned().map(Identifier::Dns).collect();
-    let wanted = NewOrder::new(&names);
+    let plain = NewOrder::new(&names);
+    let wanted = match replaces {
+        Some(old) => NewOrder::new(&names).replaces(old),
+        None => NewOrder::new(&names),
+    };
     let mut order = match account.new_order(&wanted).await {
+        // By a gateway that shared this folder, or an order whose end was lost.
+        Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(ALREADY_REPLACED) => {
+            account.new_order(&plain).await?
+        }
         // It may have been closed, or the authority been set up anew.
         Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(NO_SUCH_ACCOUNT) => {
             store.forget_account(&settings.directory)?;
-            self::account(settings, store).await?.new_order(&wanted).await?
+            self::account(settings, store).await?.new_order(&plain).await?
         }
         order => order?,
     };
@@ -70,7 +83,9 @@ async fn account(settings: &AcmeSettings, store: &Store) -> Result<Account, Acme
         terms_of_service_agreed: true,
         only_return_existing: false,
     };
-    let (account, credentials) = builder.create(&new, settings.directory.clone(), None).await?;
+    let binding = settings.binding.as_ref().map(BindingText::key).transpose()?;
+    let directory = settings.directory.clone();
+    let (account, credentials) = builder.create(&new, directory, binding.as_ref()).await?;
     store.keep_account(&settings.directory, &credentials)?;
     Ok(account)
 }

@@ -1,10 +1,11 @@
-//! When to get a certificate: at once if there is none for the names, and again two thirds through its life.
+//! When to get a certificate: at once if there is none for the names, and again two thirds through its life, or when the authority suggests.
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use instant_acme::CertificateIdentifier;
 use rcgen::{CertificateParams, KeyPair};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use types::entropy::random_below;
 use super::dns::{TsigText, Updates};
 use super::https::{Https, authority};
 use super::proof::{Prover, together};
+use super::renewal::{self, Hint};
 use super::store::{Facts, Store};
 use super::{AcmeError, AcmeSettings, order};
 use crate::http::Certificate;
@@ -37,6 +39,8 @@ pub struct AcmeWorker {
     prover: Prover,
     certificate: Certificate,
     facts: Option<Facts>,
+    /// What the authority said of the certificate last.
+    hint: Option<Hint>,
     clock: SharedClock,
 }
 
@@ -51,6 +55,9 @@ impl AcmeWorker {
         clock: SharedClock,
     ) -> Result<(Self, Certificate), AcmeError> {
         check(&mut settings)?;
+        if let Some(binding) = &settings.binding {
+            binding.key()?;
+        }
         // What is wrong with the roots is said at the start.
         Https::new(settings.ca.as_deref())?;
         let store = Store::open(data)?;
@@ -68,7 +75,7 @@ impl AcmeWorker {
             (None, None) => Prover::Door(certificate.clone()),
         };
         let shown = certificate.clone();
-        let worker = Self { settings, store, prover, certificate: shown, facts, clock };
+        let worker = Self { settings, store, prover, certificate: shown, facts, hint: None, clock };
         Ok((worker, certificate))
     }
 
@@ -78,6 +85,10 @@ impl AcmeWorker {
         let mut failures = 0;
         loop {
             self.measure();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.ask_when() => {}
+            }
             let wait = self.due().since(self.clock.now());
             let step = async {
                 if wait > Duration::ZERO {
@@ -110,19 +121,60 @@ impl AcmeWorker {
     /// When the next certificate is due; the past, if there is none that will do.
     fn due(&self) -> Timestamp {
         match &self.facts {
-            Some(facts) if facts.covers(&self.settings.domains) => facts.renewal(),
+            Some(facts) if facts.covers(&self.settings.domains) => {
+                // A window that was suggested counts, whether it is sooner or later; but never the end of the certificate's life.
+                let suggested = self.hint.and_then(|hint| hint.renewal);
+                suggested.map_or_else(|| facts.renewal(), |renewal| renewal.min(facts.latest()))
+            }
             _ => Timestamp(0),
         }
     }
 
+    /// Asks the authority when it wants the certificate renewed, if it is time to ask.
+    async fn ask_when(&mut self) {
+        let now = self.clock.now();
+        let due = self.hint.is_none_or(|hint| hint.again <= now);
+        if !due || self.due() <= now {
+            return;
+        }
+        match self.store.certificate() {
+            Ok(Some(pem)) => {
+                let hint = renewal::ask(&self.settings, &pem, now).await;
+                // A moment that was chosen stays chosen, as long as the authority does not suggest an earlier one.
+                let before = self.hint.and_then(|hint| hint.renewal);
+                let renewal = match (before, hint.renewal) {
+                    (Some(before), Some(new)) => Some(before.min(new)),
+                    (before, new) => new.or(before),
+                };
+                self.hint = Some(Hint { renewal, ..hint });
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the stored certificate cannot be read"),
+        }
+    }
+
+    /// The certificate that the next one takes the place of, for an authority that suggested when.
+    fn replaced(&self) -> Result<Option<CertificateIdentifier<'static>>, AcmeError> {
+        let suggested = self.hint.is_some_and(|hint| hint.renewal.is_some());
+        let covers = |facts: &Facts| facts.covers(&self.settings.domains);
+        if !suggested || !self.facts.as_ref().is_some_and(covers) {
+            return Ok(None);
+        }
+        Ok(self.store.certificate()?.and_then(|pem| renewal::identifier(&pem)))
+    }
+
     async fn renew(&mut self) -> Result<(), AcmeError> {
-        let pem = order::fetch(&self.settings, &self.store, &self.prover).await?;
+        let replaced = self.replaced()?;
+        let pem = order::fetch(&self.settings, &self.store, &self.prover, replaced).await?;
         // In use only if it can be used; kept first, so that a crash does not order another.
         let tried = Certificate::from_pem(&pem)?;
         drop(tried);
         self.store.keep_certificate(&pem)?;
         self.certificate.replace(&pem)?;
         self.facts = Facts::of(&pem);
+        // Not asked at once: an authority that suggests the past of every certificate is not to be asked for one after the other.
+        let again = self.clock.now().plus(renewal::UNASKED);
+        self.hint = Some(Hint { renewal: None, again });
         let names = self.settings.domains.join(", ");
         let until = self.facts.as_ref().map(|facts| facts.until.seconds());
         tracing::info!(names, until, "a new certificate is in use");
@@ -227,6 +279,7 @@ mod tests {
             domains: domains.iter().map(|name| (*name).to_owned()).collect(),
             directory: "https://acme.example.com/directory".to_owned(),
             email: None,
+            binding: None,
             ca: None,
             dns_exec: None,
             dns_server: None,

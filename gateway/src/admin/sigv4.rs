@@ -200,7 +200,7 @@ impl Claim {
     /// [`SignatureError::Mismatch`], [`SignatureError::OtherPayload`].
     pub fn verify(&self, secret: &str, parts: &Parts, body: &[u8]) -> Result<(), SignatureError> {
         let names: Vec<&str> = self.signed_headers.iter().map(String::as_str).collect();
-        let request = canonical_request(parts, &names, &self.payload);
+        let request = canonical_request(parts, &self.scope.service, &names, &self.payload);
         let wanted = signature(secret, &self.scope, &self.stamp, &request);
         if !bool::from(wanted.as_ref().ct_eq(self.signature.as_slice())) {
             return Err(SignatureError::Mismatch);
@@ -208,6 +208,11 @@ impl Claim {
         if payload_hash(body) == self.payload { Ok(()) } else { Err(SignatureError::OtherPayload) }
     }
 }
+
+/// What stands for the hash of a body that is not covered by the signature.
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+/// The service whose paths are signed as they are sent; those of all others are encoded once more.
+const S3: &str = "s3";
 
 /// Signs a request that has its `host` header, and every other header that is to be signed. Adds `x-amz-date`, `x-amz-content-sha256` and `authorization`.
 pub fn sign(
@@ -218,11 +223,22 @@ pub fn sign(
     service: &str,
     now: Timestamp,
 ) {
+    sign_payload(parts, &payload_hash(body), credentials, region, service, now);
+}
+
+/// As [`sign`], with `payload` in the place of the body's hash: [`UNSIGNED_PAYLOAD`] for one that is not known yet.
+pub fn sign_payload(
+    parts: &mut Parts,
+    payload: &str,
+    credentials: &Credentials,
+    region: &str,
+    service: &str,
+    now: Timestamp,
+) {
     let stamp = stamp(now);
-    let payload = payload_hash(body);
     parts.headers.insert(DATE, ascii(&stamp));
-    parts.headers.insert(PAYLOAD, ascii(&payload));
-    let authorization = authorize(parts, &payload, credentials, region, service, &stamp);
+    parts.headers.insert(PAYLOAD, ascii(payload));
+    let authorization = authorize(parts, payload, credentials, region, service, &stamp);
     parts.headers.insert(AUTHORIZATION, ascii(&authorization));
 }
 
@@ -245,7 +261,7 @@ fn authorize(
         .filter(|name| *name != "authorization")
         .collect();
     names.sort_unstable();
-    let request = canonical_request(parts, &names, payload);
+    let request = canonical_request(parts, service, &names, payload);
     let signature = signature(&credentials.secret_key, &scope, stamp, &request);
     format!(
         "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={}",
@@ -267,14 +283,25 @@ fn signature(secret: &str, scope: &Scope, stamp: &str, canonical_request: &str) 
     hmac::sign(&scope.signing_key(secret), text.as_bytes())
 }
 
-fn canonical_request(parts: &Parts, signed_headers: &[&str], payload: &str) -> String {
+fn canonical_request(
+    parts: &Parts,
+    service: &str,
+    signed_headers: &[&str],
+    payload: &str,
+) -> String {
+    let path = parts.uri.path();
+    let path = if service == S3 {
+        path.to_owned()
+    } else {
+        percent_encode(path.as_bytes(), PATH).to_string()
+    };
     let headers: String = signed_headers
         .iter()
         .map(|name| format!("{name}:{}\n", canonical_value(&parts.headers, name)))
         .collect();
     [
         parts.method.as_str(),
-        &percent_encode(parts.uri.path().as_bytes(), PATH).to_string(),
+        &path,
         &canonical_query(parts.uri.query().unwrap_or("")),
         &headers,
         &signed_headers.join(";"),

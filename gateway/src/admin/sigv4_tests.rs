@@ -54,7 +54,7 @@ fn the_example_of_the_iam_user_guide_comes_out_step_by_step() {
             ("x-amz-date", SUITE_STAMP),
         ],
     );
-    let request = canonical_request(&parts, &["content-type", "host", "x-amz-date"], EMPTY);
+    let request = canonical_request(&parts, "iam", &["content-type", "host", "x-amz-date"], EMPTY);
     assert_eq!(
         hex::encode(Sha256::digest(request)),
         "f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"
@@ -66,6 +66,37 @@ fn the_example_of_the_iam_user_guide_comes_out_step_by_step() {
          SignedHeaders=content-type;host;x-amz-date, \
          Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
     );
+}
+
+#[test]
+fn a_path_of_s3_is_signed_as_it_is_sent() {
+    let parts = parts("PUT", "/test%24file.text", &[("host", "examplebucket.s3.amazonaws.com")]);
+    let path = |service| {
+        let request = canonical_request(&parts, service, &["host"], EMPTY);
+        request.lines().nth(1).map(str::to_owned)
+    };
+    assert_eq!(path("s3").as_deref(), Some("/test%24file.text"));
+    assert_eq!(path("iam").as_deref(), Some("/test%2524file.text"));
+}
+
+#[test]
+fn the_put_example_of_the_s3_reference_comes_out() {
+    let credentials = Credentials {
+        access_key: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+        secret_key: Zeroizing::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+    };
+    let payload = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
+    let headers = [
+        ("date", "Fri, 24 May 2013 00:00:00 GMT"),
+        ("host", "examplebucket.s3.amazonaws.com"),
+        ("x-amz-content-sha256", payload),
+        ("x-amz-date", "20130524T000000Z"),
+        ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
+    ];
+    let parts = parts("PUT", "/test%24file.text", &headers);
+    let text = authorize(&parts, payload, &credentials, "us-east-1", "s3", "20130524T000000Z");
+    let signature = text.rsplit('=').next().expect("a signature");
+    assert_eq!(signature, "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
 }
 
 #[test]

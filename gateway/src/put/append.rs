@@ -19,7 +19,7 @@ use metadata::{Body, CatalogError, Entry, Etag, Extent, Located, LocatedBody, Ne
 use seal::stream::StreamCipher;
 use types::{BucketId, BucketName, ObjectKey};
 
-use super::commit::uncancelled;
+use super::commit::{Footing, uncancelled};
 use super::ingest::{Ingest, Ingested};
 use super::store::{Stored, StreamPlan};
 use super::{CustomerKey, INLINE_MAX, Incoming, PutError, Target, Writer};
@@ -37,6 +37,8 @@ pub struct Appending<'a> {
     pub customer: Option<CustomerKey>,
     /// What must hold of the present object, its size among it.
     pub preconditions: metadata::Preconditions,
+    /// What it leaves to do.
+    pub sequel: metadata::Sequel<Entry>,
 }
 
 impl Writer {
@@ -55,7 +57,7 @@ impl Writer {
                 let before = self.open_inline(&to, inline).await?;
                 let whole = (before.len() as u64).saturating_add(incoming.len);
                 if before.is_empty() {
-                    self.put_object(to.target(), incoming).await
+                    Box::pin(self.put_as(Footing::Grown, to.target(), incoming)).await
                 } else if whole <= INLINE_MAX {
                     self.append_small(to, before, incoming).await
                 } else {
@@ -86,6 +88,7 @@ impl Writer {
             bucket: to.bucket,
             key: to.key,
             preconditions: to.preconditions,
+            sequel: to.sequel,
         };
         let writer = self.clone();
         uncancelled(async move {
@@ -113,7 +116,7 @@ impl Writer {
         let Ingested { checksums, .. } = ingest.finish(digester.finish()).await?;
         let algorithms = checksums.into_iter().map(|checksum| checksum.algorithm);
         let incoming = in_memory(whole.freeze(), algorithms);
-        self.put_object(to.target(), incoming).await
+        Box::pin(self.put_as(Footing::Grown, to.target(), incoming)).await
     }
 
     /// The bytes before become a stream too.
@@ -131,7 +134,7 @@ impl Writer {
         let object = both(to, &old, &new);
         let writer = self.clone();
         uncancelled(async move {
-            let committed = writer.catalog.commit_object(writer.session.id(), &object).await;
+            let committed = Footing::Grown.commit(&writer, &object).await;
             new.abandon.conclude(&committed);
             let entry = writer.conclude(committed, old.abandon, old.durables)?;
             for durable in new.durables {
@@ -162,7 +165,7 @@ impl Appending<'_> {
         }
     }
 
-    /// The object written anew with what it carries, if it is still the one that was seen.
+    /// The object written anew, if it is still the one that was seen.
     fn target(self) -> Target {
         let Entry { geometry, class, owner, manifest, .. } = self.object.entry.clone();
         let mut preconditions = self.preconditions;
@@ -177,7 +180,7 @@ impl Appending<'_> {
             customer: self.customer,
             preconditions,
             replica: None,
-            sequel: metadata::Sequel::default(),
+            sequel: self.sequel,
         }
     }
 }

@@ -17,15 +17,48 @@ use super::{CustomerKey, INLINE_MAX, Incoming, PutError, Target, Writer};
 
 const _: () = assert!(INLINE_MAX <= CHUNK_PLAIN as u64, "an inline object is one chunk");
 
+/// What an object is written on.
+#[derive(Clone, Copy)]
+pub(super) enum Footing {
+    /// Nothing: it is new, with all that it carries.
+    Fresh,
+    /// One that was appended to: what it carries beside its bytes stays what it is at the moment of the commit.
+    Grown,
+}
+
+impl Footing {
+    pub(super) async fn commit(
+        self,
+        writer: &Writer,
+        new: &NewObject,
+    ) -> Result<Entry, CatalogError> {
+        match self {
+            Self::Fresh => writer.catalog.commit_object(writer.session.id(), new).await,
+            Self::Grown => writer.catalog.regrow_object(writer.session.id(), new).await,
+        }
+    }
+}
+
 impl Writer {
     /// Stores an object and makes it the current version of its key.
     ///
     /// # Errors
     /// [`PutError`]; the old object is untouched then.
     pub async fn put_object(&self, target: Target, incoming: Incoming) -> Result<Entry, PutError> {
+        // Boxed: it is far larger than the rest of whatever asks for it.
+        Box::pin(self.put_as(Footing::Fresh, target, incoming)).await
+    }
+
+    /// Stores an object whole, on that footing.
+    pub(super) async fn put_as(
+        &self,
+        footing: Footing,
+        target: Target,
+        incoming: Incoming,
+    ) -> Result<Entry, PutError> {
         self.quotas.admit(target.bucket.1, incoming.len)?;
         if incoming.len <= INLINE_MAX {
-            return self.put_inline(target, incoming).await;
+            return self.put_inline(footing, target, incoming).await;
         }
         let plan = StreamPlan {
             bucket: target.bucket.1,
@@ -49,7 +82,7 @@ impl Writer {
         new.detail.checksums = stored.ingested.checksums;
         let writer = self.clone();
         uncancelled(async move {
-            let committed = writer.catalog.commit_object(writer.session.id(), &new).await;
+            let committed = footing.commit(&writer, &new).await;
             writer.conclude(committed, stored.abandon, stored.durables)
         })
         .await
@@ -98,7 +131,12 @@ impl Writer {
     }
 
     /// Small objects live in the metadata: one chunk of ciphertext, one transaction.
-    async fn put_inline(&self, target: Target, incoming: Incoming) -> Result<Entry, PutError> {
+    async fn put_inline(
+        &self,
+        footing: Footing,
+        target: Target,
+        incoming: Incoming,
+    ) -> Result<Entry, PutError> {
         let len = incoming.len;
         let mut ingest = Ingest::new(incoming);
         let mut digester = ingest.digester();
@@ -117,7 +155,7 @@ impl Writer {
         let body = NewBody::Inline(Inline { stream, wrap, cipher: Bytes::from(cipher) });
         let mut new = new_object(target, len, Etag { md5: ingested.md5, parts: 0 }, body);
         new.detail.checksums = ingested.checksums;
-        Ok(self.catalog.commit_object(self.session.id(), &new).await?)
+        Ok(footing.commit(self, &new).await?)
     }
 
     /// What follows a commit: stragglers are seen to if it succeeded, the stream is abandoned if it was refused.

@@ -30,7 +30,7 @@ pub struct Inventory {
     pub account: Option<String>,
     /// Before the names of what is written.
     pub prefix: Option<String>,
-    /// Whether the client asked for SSE-S3; everything is encrypted anyway.
+    /// Whether the client asked for SSE-S3; else the lists are under the default of their bucket.
     pub sse_s3: bool,
     /// What stands in a line beside the key, in this order.
     pub fields: Vec<Field>,

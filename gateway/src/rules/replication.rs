@@ -1,4 +1,4 @@
-//! Replication: which new versions of a bucket are to be in which other buckets too
+//! Replication: which new versions of a bucket are to be in which other buckets too, here or at another endpoint
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-add-config.html>).
 
 use metadata::ConfigKind;
@@ -51,6 +51,19 @@ pub struct Destination {
     pub account: Option<String>,
     /// The storage class there; `None` is the source's.
     pub class: Option<String>,
+    /// The endpoint at which the bucket is, by the name that the operator gave it; `None` is this gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Whether replicas belong to the owner of their bucket (`AccessControlTranslation`) and not to that of their source.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owner_override: bool,
+}
+
+impl Destination {
+    /// Whether it is the same bucket.
+    fn is_where(&self, other: &Self) -> bool {
+        (&self.endpoint, &self.bucket) == (&other.endpoint, &other.bucket)
+    }
 }
 
 impl Replication {
@@ -77,10 +90,12 @@ impl Replication {
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
         let mut chosen: Vec<Destination> = Vec::new();
         for Rule { destination, .. } in rules {
-            if !chosen.iter().any(|have| have.bucket == destination.bucket) {
+            if !chosen.iter().any(|have| have.is_where(destination)) {
                 chosen.push(destination.clone());
             }
         }
+        // This gateway's own first: they wait for nobody.
+        chosen.sort_by_key(|destination| destination.endpoint.is_some());
         chosen
     }
 }
@@ -114,6 +129,8 @@ mod tests {
                 bucket: bucket.parse().expect("a name"),
                 account: None,
                 class: Some(id.to_owned()),
+                endpoint: None,
+                owner_override: false,
             },
         }
     }
@@ -138,6 +155,19 @@ mod tests {
         assert_eq!(chosen(rules(), "out/k", &plain), ["low", "other"]);
         let off = rules().into_iter().map(|rule| Rule { enabled: false, ..rule }).collect();
         assert!(chosen(off, "in/k", &plain).is_empty());
+    }
+
+    #[test]
+    fn a_bucket_elsewhere_is_another_one_and_comes_last() {
+        let mut far = rule("far", 3, "", "aaa");
+        far.destination.endpoint = Some("far".to_owned());
+        let rules = vec![far.clone(), rule("near", 1, "", "aaa"), rule("low", 0, "", "aaa")];
+        assert_eq!(chosen(rules, "k", &Detail::default()), ["near", "far"]);
+        // As it was kept before there were endpoints.
+        let old = r#"{"bucket":"aaa","account":null,"class":"near"}"#;
+        let near = rule("near", 1, "", "aaa").destination;
+        assert_eq!(serde_json::from_str::<Destination>(old).expect("read"), near);
+        assert_eq!(serde_json::to_string(&near).expect("written"), old);
     }
 
     #[test]

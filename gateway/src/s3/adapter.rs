@@ -93,8 +93,8 @@ delegate! {
     put_bucket_tagging: tagging::put_bucket(gate, catalog) PutBucketTaggingInput => PutBucketTaggingOutput;
     delete_bucket_tagging: tagging::delete_bucket(gate, catalog) DeleteBucketTaggingInput => DeleteBucketTaggingOutput;
 
-    list_objects: list_objects(gate, catalog) ListObjectsInput => ListObjectsOutput;
-    list_objects_v2: list_objects_v2(gate, catalog) ListObjectsV2Input => ListObjectsV2Output;
+    list_objects: list_objects(gate, catalog, settings) ListObjectsInput => ListObjectsOutput;
+    list_objects_v2: list_objects_v2(gate, catalog, settings) ListObjectsV2Input => ListObjectsV2Output;
 
     put_object: put_object(gate, catalog, configs, changes, writer, settings) PutObjectInput => PutObjectOutput;
     copy_object: copy_object(gate, catalog, changes, writer, reader, settings) CopyObjectInput => CopyObjectOutput;
@@ -102,7 +102,7 @@ delegate! {
     get_object_attributes: get_object_attributes(gate) GetObjectAttributesInput => GetObjectAttributesOutput;
     delete_object: delete_object(gate, catalog, changes) DeleteObjectInput => DeleteObjectOutput;
     delete_objects: delete_objects(gate, catalog, changes) DeleteObjectsInput => DeleteObjectsOutput;
-    rename_object: rename_object(gate, catalog) RenameObjectInput => RenameObjectOutput;
+    rename_object: rename_object(gate, catalog, changes) RenameObjectInput => RenameObjectOutput;
 
     get_bucket_acl: access::get_bucket_acl(gate, catalog) GetBucketAclInput => GetBucketAclOutput;
     put_bucket_acl: access::put_bucket_acl(gate, catalog) PutBucketAclInput => PutBucketAclOutput;

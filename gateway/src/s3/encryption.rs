@@ -8,8 +8,8 @@
 use ::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use metadata::Catalog;
 use metadata::records::{ConfigKind, Encryption};
+use metadata::{Catalog, CatalogError};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use serde::{Deserialize, Serialize};
 use types::BucketId;
@@ -140,6 +140,32 @@ pub(super) async fn default_of(
     })
 }
 
+/// How an object is encrypted that asks for nothing.
+///
+/// # Errors
+/// The engine's; [`CatalogError::Corrupt`] if the bucket's default cannot be read.
+pub(crate) async fn unasked(
+    catalog: &Catalog,
+    bucket: BucketId,
+) -> Result<Encryption, CatalogError> {
+    let stored = catalog.bucket_config(bucket, ConfigKind::Encryption, "").await?;
+    let default = stored.as_deref().map(serde_json::from_slice::<BucketDefault>).transpose();
+    let default = default.map_err(|error| {
+        CatalogError::Corrupt(format!("a bucket's encryption configuration: {error}"))
+    })?;
+    Ok(of_default(default))
+}
+
+fn of_default(default: Option<BucketDefault>) -> Encryption {
+    match default {
+        None | Some(BucketDefault { algorithm: None, .. }) => Encryption::Keyring,
+        Some(BucketDefault { algorithm: Some(DefaultAlgorithm::Aes256), .. }) => Encryption::SseS3,
+        Some(BucketDefault { algorithm: Some(DefaultAlgorithm::Kms(key)), bucket_key, .. }) => {
+            Encryption::Kms { key, context: None, bucket_key }
+        }
+    }
+}
+
 impl Asked {
     /// How the object is to be encrypted: as it asks, else as its bucket does by default.
     ///
@@ -162,16 +188,7 @@ impl Asked {
             }
             return wish.usable(keys).await;
         }
-        let encryption = match default {
-            None | Some(BucketDefault { algorithm: None, .. }) => Encryption::Keyring,
-            Some(BucketDefault { algorithm: Some(DefaultAlgorithm::Aes256), .. }) => {
-                Encryption::SseS3
-            }
-            Some(BucketDefault {
-                algorithm: Some(DefaultAlgorithm::Kms(key)), bucket_key, ..
-            }) => Encryption::Kms { key, context: None, bucket_key },
-        };
-        Wish { encryption, customer: None }.usable(keys).await
+        Wish { encryption: of_default(default), customer: None }.usable(keys).await
     }
 
     /// What the headers themselves ask for.

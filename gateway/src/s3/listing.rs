@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use metadata::{Bucket, Catalog, Entry};
+use metadata::{Bucket, Catalog, CatalogError, Entry};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto;
 use s3s::{S3ErrorCode, S3Result};
-use types::{AccountId, ObjectKey};
+use types::{AccountId, ObjectKey, Timestamp};
 
-use super::{checksum, describe, error};
+use super::{S3Settings, archive, checksum, describe, error};
 
 /// The most entries in one page, and how many a client gets that asks for none in particular.
 pub(super) const PAGE: i32 = 1000;
@@ -116,13 +116,66 @@ impl<'a> Owners<'a> {
     }
 }
 
+/// Looks up what a listing tells of restorings, if a client asks for that.
+pub(super) struct Restorings<'a> {
+    catalog: &'a Catalog,
+    settings: &'a S3Settings,
+    now: Timestamp,
+}
+
+impl<'a> Restorings<'a> {
+    /// For a client that sent these `x-amz-optional-object-attributes`.
+    pub(super) fn asked(
+        attributes: Option<&dto::OptionalObjectAttributesList>,
+        catalog: &'a Catalog,
+        settings: &'a S3Settings,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let wanted = dto::OptionalObjectAttributes::RESTORE_STATUS;
+        let asked = attributes.into_iter().flatten().any(|name| name.as_str() == wanted);
+        asked.then_some(Self { catalog, settings, now })
+    }
+
+    /// What is told of an object: nothing of one that is not archived, or not restored.
+    async fn of(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        entry: &Entry,
+    ) -> S3Result<Option<dto::RestoreStatus>> {
+        if !archive::is_archived(self.settings, entry) {
+            return Ok(None);
+        }
+        match self.catalog.locate_version(bucket.id, key, Some(entry.version)).await {
+            Ok(located) => {
+                let until = archive::restored(&located.detail, self.now);
+                Ok(until.map(|until| dto::RestoreStatus {
+                    is_restore_in_progress: Some(false),
+                    restore_expiry_date: Some(describe::stamp(until)),
+                }))
+            }
+            Err(
+                CatalogError::NoSuchKey
+                | CatalogError::NoSuchVersion
+                | CatalogError::DeleteMarker { .. },
+            ) => Ok(None),
+            Err(failed) => Err(error::catalog(failed)),
+        }
+    }
+}
+
 /// An object's line in a listing.
 pub(super) async fn object(
     names: &Names,
     bucket: &Bucket,
     (key, entry): &(ObjectKey, Entry),
     owners: Option<&mut Owners<'_>>,
+    restorings: Option<&Restorings<'_>>,
 ) -> S3Result<dto::Object> {
+    let restore_status = match restorings {
+        Some(restorings) => restorings.of(bucket, key, entry).await?,
+        None => None,
+    };
     let owner = match owners {
         Some(owners) => Some(owners.get(entry.owner.as_ref().unwrap_or(&bucket.owner)).await?),
         None => None,
@@ -136,7 +189,7 @@ pub(super) async fn object(
         key: Some(names.write(key.as_str())),
         last_modified: Some(describe::stamp(entry.modified)),
         owner,
-        restore_status: None,
+        restore_status,
         size: Some(describe::signed(entry.size)),
         storage_class: Some(dto::ObjectStorageClass::from(describe::class_name(
             entry.class.as_ref(),

@@ -37,6 +37,7 @@ pub mod policy;
 mod protection;
 mod range;
 mod rate;
+mod replica;
 mod sts;
 mod tags;
 mod xml;
@@ -53,6 +54,7 @@ use types::{GeometryName, MIB};
 
 use crate::changes::Changes;
 use crate::configs::Configs;
+use crate::endpoints::Endpoints;
 use crate::get::Reader;
 use crate::logbook::LogBook;
 use crate::metering::Metering;
@@ -61,10 +63,16 @@ use crate::standing::Standings;
 
 #[doc(hidden)]
 pub use authorize::Probe;
-pub use authorize::Targets;
 pub(crate) use authorize::{Actor, Deed, is_reserved};
+pub use authorize::{Consent, Replicating, Targets};
+pub(crate) use encryption::unasked as unasked_encryption;
 pub use front::Service;
 pub use s3s::Body as ResponseBody;
+
+/// How S3 calls a checksum's algorithm: `CRC64NVME`.
+pub(crate) const fn checksum_name(algorithm: metadata::records::ChecksumAlgorithm) -> &'static str {
+    checksum::name(algorithm)
+}
 
 /// Whether a text can be an access key's policy.
 ///
@@ -95,7 +103,9 @@ pub struct S3Settings {
     pub classes: Vec<(String, GeometryName)>,
     /// The webhooks that events can be sent to, by name.
     pub webhooks: Vec<String>,
-    /// Those among them whose objects can be read only while they are restored.
+    /// Other S3 endpoints into which buckets can be replicated.
+    pub endpoints: Endpoints,
+    /// Those classes whose objects can be read only while they are restored.
     pub archive_classes: Vec<String>,
     /// How long a day of a restoring is.
     pub day: Duration,

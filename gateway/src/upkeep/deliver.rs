@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use metadata::records::{ContentHeaders, Detail};
+use metadata::records::{ContentHeaders, Detail, Encryption};
 use metadata::{Bucket, Entry, Preconditions};
 use types::{BucketName, ObjectKey};
 
 use crate::changes::Changes;
 use crate::put::{Incoming, PutError, Target, Writer};
 use crate::rules::notification::{Event, Origin};
+use crate::s3::unasked_encryption;
 
 /// Writes them. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +21,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Stores `bytes` as an object of the bucket's owner.
+    /// Stores `bytes` as an object of the bucket's owner; without an `encryption` it is the bucket's default.
     ///
     /// # Errors
     /// As of [`Writer::put_object`].
@@ -29,11 +30,15 @@ impl Delivery {
         (bucket, row): (&BucketName, &Bucket),
         key: ObjectKey,
         bytes: Vec<u8>,
-        kind: &str,
+        (kind, encryption): (&str, Option<Encryption>),
     ) -> Result<Entry, PutError> {
         let headers =
             ContentHeaders { content_type: Some(kind.to_owned()), ..ContentHeaders::default() };
-        let mut detail = Detail { headers, ..Detail::default() };
+        let encryption = match encryption {
+            Some(encryption) => encryption,
+            None => unasked_encryption(&self.writer.catalog, row.id).await?,
+        };
+        let mut detail = Detail { headers, encryption, ..Detail::default() };
         let at = (bucket.clone(), row.id);
         let following = self.changes.of(&at, &row.owner, Origin::default).await?;
         let sequel = following.created(&key, Event::CreatedPut, &mut detail);

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use metadata::list_versions::ListedVersion;
+use metadata::records::Encryption;
 use metadata::{Bucket, Catalog, CatalogError, ConfigKind, Entry, ListQuery};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -255,7 +256,8 @@ impl Making<'_> {
         kind: &str,
     ) -> Result<Entry, InventoryError> {
         let (bucket, row) = &self.target;
-        let put = self.worker.delivery.put((bucket, row), key(name)?, bytes, kind);
+        let asked = self.inventory.sse_s3.then_some(Encryption::SseS3);
+        let put = self.worker.delivery.put((bucket, row), key(name)?, bytes, (kind, asked));
         Ok(put.await?)
     }
 }

@@ -1,8 +1,9 @@
 //! Lifecycle: does what the rules of each bucket say. It walks all versions of a bucket that has rules, once in each part of a day.
 //!
-//! Everything is decided on a row that was read a moment ago and done under the condition that this very version is still there; so whatever a
-//! client writes meanwhile is safe, and several gateways may walk at once. Object lock is looked at by the catalog, in the same transaction:
-//! what is protected stays until a later walk.
+//! Everything is decided on a row that was read a moment ago. A deletion is done under the condition that all for which it was decided is still
+//! so: the very version, its time to the millisecond, its place among the versions of its key, and its tags where a rule asks for them
+//! ([`metadata::Seen`]). So whatever a client does meanwhile counts, and several gateways may walk at once. Object lock is looked at by the
+//! catalog, in the same transaction: what is protected stays until a later walk. A move goes by the tags it found a moment before.
 //!
 //! Price: one listing of the bucket for each walk, in pages; tags are read only of keys about which a rule asks them.
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use metadata::delete::{DELETES_AT_ONCE, Delete};
 use metadata::list_versions::ListedVersion;
 use metadata::uploads::UploadAt;
-use metadata::{Bucket, Catalog, CatalogError, ConfigKind, ListQuery, Preconditions};
+use metadata::{Bucket, Catalog, CatalogError, ConfigKind, ListQuery, Preconditions, Rank, Seen};
 use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 use types::{BucketId, BucketName, Timestamp, VersionId};
@@ -28,6 +29,8 @@ const WALKS_A_DAY: u32 = 8;
 const WALK_MIN: Duration = Duration::from_millis(500);
 /// Versions read at a time.
 const PAGE: usize = 1_000;
+/// Deletions of one key that are held; beyond them, some of that key's may be left to the next walk.
+const OF_KEY_MAX: usize = 1_000;
 
 /// The worker. Cheap to clone.
 #[derive(Clone)]
@@ -54,24 +57,28 @@ struct Walk<'a> {
     following: Following,
     now: Timestamp,
     /// The version met before the present one, of the same key or another.
-    last: Option<Seen>,
+    last: Option<Met>,
+    /// Deletions of the present key, the newest first.
+    of_key: Vec<Delete>,
     /// Deletions that wait for a full transaction.
     due: Vec<Delete>,
     ended: usize,
 }
 
 /// A version, and how many of its key lie between it and the current one, itself among them.
-struct Seen {
+struct Met {
     version: ListedVersion,
     older: u32,
 }
 
-/// [`Fate`], free of the rules it was read from.
+/// [`Fate`], free of the rules it was read from; with the tags for which a version goes, if they mattered.
 enum Decided {
     Stays,
-    Goes,
+    Goes(Option<Tags>),
     Moves(String),
 }
+
+type Tags = Vec<(String, String)>;
 
 impl LifecycleWorker {
     /// Walks until stopped.
@@ -114,6 +121,7 @@ impl LifecycleWorker {
             following: self.changes.of(&at, &bucket.owner, Origin::default).await?,
             now: self.clock.now(),
             last: None,
+            of_key: Vec::new(),
             due: Vec::new(),
             ended: 0,
         };
@@ -191,29 +199,35 @@ impl Walk<'_> {
         };
         match self.decide(&version, newer.as_ref()).await? {
             Decided::Stays => {}
-            Decided::Goes => self.end(&version, !version.latest).await?,
+            Decided::Goes(tags) => {
+                let rank = newer.as_ref().map_or(Rank::Current, |newer| Rank::Older {
+                    since: newer.version.entry.modified,
+                    newer: newer.older,
+                });
+                self.end(&version, rank, tags).await?;
+            }
             Decided::Moves(class) => self.move_to(&version, &class).await,
         }
         let older = newer.map_or(0, |newer| newer.older + 1);
-        self.last = Some(Seen { version, older });
+        self.last = Some(Met { version, older });
         Ok(())
     }
 
     /// All versions of a key were met, `last` being the oldest.
-    async fn leave(&mut self, last: &Seen) -> Result<(), CatalogError> {
+    async fn leave(&mut self, last: &Met) -> Result<(), CatalogError> {
         let ListedVersion { key, entry, latest } = &last.version;
         let lone = *latest && entry.is_delete_marker();
         let days = Days(self.worker.day);
         if lone && self.rules.ends_lone_marker(key.as_str(), entry.modified, self.now, days) {
-            self.end(&last.version, true).await?;
+            self.end(&last.version, Rank::Alone, None).await?;
         }
-        Ok(())
+        self.end_of_key().await
     }
 
     async fn decide(
         &self,
         version: &ListedVersion,
-        newer: Option<&Seen>,
+        newer: Option<&Met>,
     ) -> Result<Decided, CatalogError> {
         let (entry, key, days) = (&version.entry, version.key.as_str(), Days(self.worker.day));
         let marker = entry.is_delete_marker();
@@ -231,7 +245,7 @@ impl Walk<'_> {
             None => self.rules.of_current(subject, entry.modified, self.now, days),
         };
         Ok(match fate {
-            Fate::Goes => Decided::Goes,
+            Fate::Goes => Decided::Goes(ask.then_some(tags)),
             Fate::Moves(class) if !marker && entry.class.as_deref() != Some(class) => {
                 Decided::Moves(class.to_owned())
             }
@@ -239,7 +253,7 @@ impl Walk<'_> {
         })
     }
 
-    async fn tags(&self, version: &ListedVersion) -> Result<Vec<(String, String)>, CatalogError> {
+    async fn tags(&self, version: &ListedVersion) -> Result<Tags, CatalogError> {
         let id = Some(version.entry.version);
         match self.worker.catalog.locate_version(self.bucket.1, &version.key, id).await {
             Ok(located) => Ok(located.detail.tags),
@@ -252,22 +266,33 @@ impl Walk<'_> {
         }
     }
 
-    /// Deletes what was seen: the key, which leaves a delete marker where versions are kept, or this one version.
-    async fn end(&mut self, seen: &ListedVersion, one_version: bool) -> Result<(), CatalogError> {
-        // An append keeps the manifest and changes the time.
-        let preconditions = Preconditions {
-            manifest: Some(seen.entry.manifest),
-            modified: Some(seen.entry.modified),
-            ..Preconditions::default()
-        };
-        let version = one_version.then_some(seen.entry.version);
-        let sequel = self.following.expired(&seen.key, one_version);
-        let delete = Delete::of(seen.key.clone());
-        self.due.push(Delete { version, preconditions, sequel, ..delete });
-        if self.due.len() < DELETES_AT_ONCE {
-            return Ok(());
+    /// Deletes what was seen, as long as it is so: the current version, which leaves a delete marker where versions are kept, or one of the
+    /// others.
+    async fn end(
+        &mut self,
+        version: &ListedVersion,
+        rank: Rank,
+        tags: Option<Tags>,
+    ) -> Result<(), CatalogError> {
+        let ListedVersion { key, entry, .. } = version;
+        let seen = Seen { manifest: entry.manifest, modified: entry.modified, tags, rank };
+        let preconditions = Preconditions { seen: Some(seen), ..Preconditions::default() };
+        let one_version = rank != Rank::Current;
+        let sequel = self.following.expired(key, one_version);
+        let version = one_version.then_some(entry.version);
+        self.of_key.push(Delete { version, preconditions, sequel, ..Delete::of(key.clone()) });
+        if self.of_key.len() < OF_KEY_MAX { Ok(()) } else { self.end_of_key().await }
+    }
+
+    /// The oldest goes first: of each, what replaced it is then still there.
+    async fn end_of_key(&mut self) -> Result<(), CatalogError> {
+        while let Some(delete) = self.of_key.pop() {
+            self.due.push(delete);
+            if self.due.len() == DELETES_AT_ONCE {
+                self.delete_due().await?;
+            }
         }
-        self.delete_due().await
+        Ok(())
     }
 
     async fn delete_due(&mut self) -> Result<(), CatalogError> {

@@ -12,7 +12,6 @@ use futures::future::join_all;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use metadata::queue::TaskAt;
 use metadata::{Catalog, CatalogError};
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use types::clock::SharedClock;
 
 use crate::changes::{EVENT_QUEUES, event_queue};
+use crate::outbound::Connector;
 use crate::webhooks::{WebhookName, WebhookUrl};
 
 /// Between two looks at a queue that was empty.
@@ -71,18 +71,19 @@ pub struct Notifier {
     catalog: Catalog,
     webhooks: BTreeMap<WebhookName, WebhookUrl>,
     clock: SharedClock,
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client<Connector, Full<Bytes>>,
 }
 
 impl Notifier {
-    /// For these webhooks.
+    /// For these webhooks, to which there are such connections.
     #[must_use]
     pub fn new(
         catalog: Catalog,
         webhooks: BTreeMap<WebhookName, WebhookUrl>,
         clock: SharedClock,
+        connector: Connector,
     ) -> Self {
-        let http = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let http = Client::builder(TokioExecutor::new()).build(connector);
         Self { catalog, webhooks, clock, http }
     }
 
@@ -142,7 +143,9 @@ impl Notifier {
                     tokio::time::sleep(POLL).await;
                 }
                 Ok(Sent::Page) => pause = PAUSE_MIN,
-                Ok(Sent::Stuck(some)) => {
+                Ok(Sent::Stuck { some, why }) => {
+                    // Loud where something begins to go wrong, so that the log says why and is not flooded.
+                    tell(name, &why, some || pause == PAUSE_MIN);
                     pause = if some { PAUSE_MIN } else { pause };
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -165,15 +168,14 @@ impl Notifier {
         let events = self.catalog.queued(queue, PAGE).await?;
         let full = events.len() == PAGE;
         let mut done: Vec<TaskAt> = Vec::with_capacity(events.len());
-        let mut stuck = false;
+        let mut stuck = None;
         for (at, message) in events {
             match self.send(url, message).await {
                 Ok(()) => metrics::counter!("drystone_events_sent_total").increment(1),
                 Err(error) => {
                     let old = self.clock.now().since(at.1) > AGE_MAX;
                     if !old && !error.is_final() {
-                        tracing::debug!(webhook = %name, error = &error as &dyn std::error::Error, "an event waits");
-                        stuck = true;
+                        stuck = Some(error);
                         break;
                     }
                     tracing::warn!(webhook = %name, error = &error as &dyn std::error::Error, "an event was given up");
@@ -184,9 +186,9 @@ impl Notifier {
         }
         self.catalog.unqueue(&done).await?;
         Ok(match (stuck, full) {
-            (true, _) => Sent::Stuck(!done.is_empty()),
-            (false, true) => Sent::Page,
-            (false, false) => Sent::All,
+            (Some(why), _) => Sent::Stuck { some: !done.is_empty(), why },
+            (None, true) => Sent::Page,
+            (None, false) => Sent::All,
         })
     }
 
@@ -203,12 +205,27 @@ impl Notifier {
     }
 }
 
+/// Tells why events wait.
+fn tell(webhook: &WebhookName, why: &Refused, loud: bool) {
+    let error = why as &dyn std::error::Error;
+    if loud {
+        tracing::warn!(%webhook, error, "events wait for their webhook, which is asked again and again");
+    } else {
+        tracing::debug!(%webhook, error, "events wait for their webhook");
+    }
+}
+
 /// How far a page of events got.
 enum Sent {
     /// Everything there was.
     All,
     /// A whole page; there may be more.
     Page,
-    /// Up to one that was not taken, and whether any was.
-    Stuck(bool),
+    /// Up to one that was not taken.
+    Stuck {
+        /// Whether any was.
+        some: bool,
+        /// Why that one was not.
+        why: Refused,
+    },
 }

@@ -15,6 +15,8 @@ use crate::session;
 
 /// How often each node is asked how it is: as often as upkeep runs, within these bounds.
 const STATUS_EVERY: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(15);
+/// Temporary keys are looked through once in so many rounds: all keys are read for it.
+const TIDY_ROUNDS: u32 = 60;
 /// Nodes asked at a time.
 const STATUS_AT_ONCE: usize = 32;
 /// After nodes came or went, upkeep waits this long for more of them before it starts a round.
@@ -31,6 +33,7 @@ impl Upkeep {
             Self::census,
             Self::audits,
             Self::keep_book,
+            Self::tidies,
         ];
         for run in loops {
             let (this, stop) = (self.clone(), stop.clone());
@@ -68,6 +71,19 @@ impl Upkeep {
                     return;
                 }
                 changes.mark_unchanged();
+            }
+        })
+    }
+
+    /// Takes temporary access keys away whose time is over: they sign nothing any more, and each was a row.
+    fn tidies(self, stop: CancellationToken) -> futures::future::BoxFuture<'static, ()> {
+        Box::pin(async move {
+            while sleep(self.settings.interval.saturating_mul(TIDY_ROUNDS), &stop).await {
+                match self.catalog.forget_expired_keys().await {
+                    Ok(0) => {}
+                    Ok(keys) => tracing::debug!(keys, "temporary access keys have ended"),
+                    Err(error) => note("keys", Err(error.into())),
+                }
             }
         })
     }

@@ -7,6 +7,7 @@ mod crash;
 mod golden;
 mod groups;
 mod holdings;
+mod keys;
 mod listing;
 mod model;
 mod nodes;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kv::Family;
 use metadata::records::Versioning;
-use metadata::{Append, Bucket, CatalogError, Entry, Etag, Preconditions, Rename};
+use metadata::{Append, Bucket, CatalogError, Entry, Etag, Preconditions, Rename, Sequel};
 
 use crate::support::{SEGMENT, Stored, World, key, on_every_engine, wrap};
 
@@ -12,6 +12,7 @@ on_every_engine! {
     appends_follow_each_other_over_many_pages,
     an_append_is_for_the_object_that_was_seen,
     of_appends_at_once_one_goes_through,
+    tags_set_while_a_small_object_grows_stay,
     a_renamed_object_is_the_same_object,
     a_token_stands_for_one_renaming_and_for_a_day,
     renamings_that_cross_lose_nothing,
@@ -31,6 +32,7 @@ fn append(world: &World, name: &str, seen: &Entry, stored: &Stored) -> Append {
         etag: Etag { md5: [stored.id.serial as u8; 16], parts: seen.etag.parts.max(1) + 1 },
         checksums: Vec::new(),
         preconditions: Preconditions::default(),
+        sequel: Sequel::default(),
     }
 }
 
@@ -94,6 +96,31 @@ async fn an_append_is_for_the_object_that_was_seen(world: World) {
     keep_versions(&world).await;
     let versioned = tried(append(&world, "log", &other, &fresh)).await;
     assert!(matches!(versioned, Err(CatalogError::Versioned)));
+    world.fsck().await;
+}
+
+async fn tags_set_while_a_small_object_grows_stay(world: World) {
+    let name = key("small");
+    let seen = world.commit(&world.inline(&name)).await.expect("committed");
+    let team = ("team".to_owned(), "a".to_owned());
+    let tag = |_: &Entry, detail: &mut metadata::Detail| {
+        detail.tags = vec![team.clone()];
+        Ok(())
+    };
+    world.catalog.change_detail(&world.bucket, &name, None, tag).await.expect("tagged");
+    let preconditions = Preconditions { manifest: Some(seen.manifest), ..Preconditions::default() };
+    let mut grown = world.inline(&name);
+    grown.preconditions = preconditions;
+    grown.detail.user = vec![("made".to_owned(), "before".to_owned())];
+    let entry = world.catalog.regrow_object(world.session, &grown).await.expect("written anew");
+    let located = world.catalog.locate(world.bucket.1, &name).await.expect("there");
+    assert_eq!((located.entry.manifest, &located.entry), (grown.manifest, &entry));
+    assert_eq!(located.detail.tags, std::slice::from_ref(&team));
+    assert_eq!(located.detail.user, [], "what the object carries is the object's");
+    let again = world.catalog.regrow_object(world.session, &world.inline(&name)).await;
+    again.expect("without a condition it is written over what is there");
+    let stale = world.catalog.regrow_object(world.session, &grown).await;
+    assert!(matches!(stale, Err(CatalogError::PreconditionFailed)));
     world.fsck().await;
 }
 
@@ -183,7 +210,7 @@ async fn renamings_that_cross_lose_nothing(world: World) {
 
 fn wanted(source: &str, target: &str, token: Option<&str>) -> Rename {
     let token = token.map(str::to_owned);
-    Rename { source: key(source), target: key(target), token }
+    Rename { source: key(source), target: key(target), token, sequel: Sequel::default() }
 }
 
 async fn rename(

@@ -314,6 +314,7 @@ impl World {
             checksums: Vec::new(),
             preconditions: Preconditions::default(),
             replication: None,
+            replica: None,
             sequel: Sequel::default(),
         };
         self.catalog.complete_upload(self.session, &self.bucket, at, &completion).await

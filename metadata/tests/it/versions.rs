@@ -7,7 +7,9 @@ use metadata::list_versions::ListedVersion;
 use metadata::records::{
     BucketLock, DefaultRetention, Lock, LockMode, Retention, RetentionPeriod, Versioning,
 };
-use metadata::{CatalogError, Condition, Delete, Detail, ListQuery, NewObject, Preconditions};
+use metadata::{
+    CatalogError, Condition, Delete, Detail, Entry, ListQuery, NewObject, Preconditions, Rank, Seen,
+};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 use types::{ManifestId, Timestamp, VersionId};
 
@@ -20,6 +22,7 @@ on_every_engine! {
     a_lock_and_a_deletion_at_once_never_both_succeed,
     writers_of_one_key_at_once_each_leave_a_version,
     a_bucket_of_delete_markers_is_not_empty,
+    what_was_decided_of_a_version_holds_only_while_its_facts_do,
 }
 
 impl World {
@@ -71,6 +74,52 @@ fn all(limit: usize) -> ListQuery {
 fn until(world: &World, seconds: u64, mode: LockMode) -> Option<Retention> {
     let now = types::Clock::now(&*world.clock);
     Some(Retention { mode, until: now.plus(Duration::from_secs(seconds)) })
+}
+
+async fn what_was_decided_of_a_version_holds_only_while_its_facts_do(world: World) {
+    world.set_versioning(Versioning::Enabled).await;
+    let name = key("k");
+    let mut written = Vec::new();
+    for _ in 0..4 {
+        written.push(world.commit(&world.inline(&name)).await.expect("stored"));
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let seen = |entry: &Entry, rank| Seen {
+        manifest: entry.manifest,
+        modified: entry.modified,
+        tags: Some(Vec::new()),
+        rank,
+    };
+    let end = |entry: &Entry, seen: Seen| {
+        let preconditions = Preconditions { seen: Some(seen), ..Preconditions::default() };
+        let delete =
+            Delete { version: Some(entry.version), preconditions, ..Delete::of(name.clone()) };
+        let world = world.clone();
+        async move { world.catalog.delete_object(&world.bucket, &delete).await.map(drop) }
+    };
+    let refused = |result| matches!(result, Err(CatalogError::PreconditionFailed));
+    let oldest = &written[0];
+    let older = |newer| Rank::Older { since: written[1].modified, newer };
+    assert!(refused(end(oldest, seen(oldest, Rank::Current)).await), "it is not current");
+    assert!(refused(end(oldest, seen(oldest, Rank::Alone)).await));
+    assert!(refused(end(oldest, seen(oldest, older(3))).await), "two lie between");
+    let later = Timestamp(oldest.modified.0 + 1);
+    let moved = Seen { modified: later, ..seen(oldest, older(2)) };
+    assert!(refused(end(oldest, moved).await), "compared exactly");
+    let tagged = vec![("a".to_owned(), "b".to_owned())];
+    let tagged = Seen { tags: Some(tagged), ..seen(oldest, older(2)) };
+    assert!(refused(end(oldest, tagged).await), "it has no such tag");
+
+    world.remove("k", written[1].version, false).await.expect("deleted");
+    assert!(refused(end(oldest, seen(oldest, older(1))).await), "what replaced it is gone");
+    let since = written[2].modified;
+    end(oldest, seen(oldest, Rank::Older { since, newer: 1 })).await.expect("as it is");
+    let (last, current) = (&written[2], &written[3]);
+    world.remove("k", current.version, false).await.expect("deleted");
+    let before = Rank::Older { since: current.modified, newer: 0 };
+    assert!(refused(end(last, seen(last, before)).await), "it is current again");
+    end(last, seen(last, Rank::Alone)).await.expect("nothing is behind it");
+    world.fsck().await;
 }
 
 async fn a_delete_marker_hides_a_key_and_nothing_is_lost(world: World) {

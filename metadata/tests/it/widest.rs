@@ -44,6 +44,8 @@ async fn ten_thousand_parts_are_completed_replaced_copied_and_deleted() {
         assert_eq!(world.streams_of(&key("a")).await.expect("there").len(), PARTS as usize);
     }
     world.collect_all().await;
+    // Completes of several steps have told no part twice.
+    crate::outbox::check(&world).await;
     let copy = world.copy(&key("a"), &key("b")).await.expect("located");
     world.commit(&copy).await.expect("copied");
     world.delete(&key("a")).await.expect("deleted");
@@ -54,6 +56,7 @@ async fn ten_thousand_parts_are_completed_replaced_copied_and_deleted() {
     world.delete(&key("b")).await.expect("deleted");
     world.collect_all().await;
     assert_eq!(world.fsck().await.streams, 0);
+    crate::outbox::check(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +227,8 @@ async fn a_bucket_with_more_rename_tokens_than_one_transaction_takes_is_deleted(
     for number in 0..300_u32 {
         let (source, target) = if number % 2 == 0 { ("a", "b") } else { ("b", "a") };
         let token = Some(format!("{number:05000}"));
-        let rename = Rename { source: key(source), target: key(target), token };
+        let rename =
+            Rename { source: key(source), target: key(target), token, sequel: Sequel::default() };
         let renamed = world.catalog.rename_object(&world.bucket, &rename, |_, _| Ok(())).await;
         renamed.expect("renamed");
     }

@@ -18,7 +18,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: rcgen::Certificate,
     life: Duration,
@@ -44,7 +44,7 @@ impl PublicKeyData for Subject {
 }
 
 impl Authority {
-    pub(super) fn new(life: Duration) -> Self {
+    pub(crate) fn new(life: Duration) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Drystone's test authority");
@@ -54,12 +54,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), root, life }
     }
 
-    pub(super) fn root_pem(&self) -> String {
+    pub(crate) fn root_pem(&self) -> String {
         self.root.pem()
     }
 
     /// TLS for the authority's own door.
-    pub(super) fn acceptor(&self, name: &str) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([name.to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
@@ -102,6 +102,7 @@ impl Authority {
         params.not_before = now.into();
         params.not_after = (now + self.life).into();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
         let issued = params.signed_by(&Subject(key), &self.issuer).map_err(|e| e.to_string())?;
         Ok(issued.pem() + &self.root.pem())
     }

@@ -107,6 +107,30 @@ impl Keys {
         Ok(Jws { payload, account, key })
     }
 
+    /// Checks that a new account is bound to the external one of that name and key (RFC 8555, 7.3.4).
+    pub(super) fn check_binding(
+        jws: &Jws,
+        (id, secret): (&str, &[u8]),
+        url: &str,
+    ) -> Result<(), Problem> {
+        let none = || (403, "externalAccountRequired", "bind the account".to_owned());
+        let binding = jws.payload.get("externalAccountBinding").ok_or_else(none)?;
+        let flat: Flat = serde_json::from_value(binding.clone()).map_err(malformed)?;
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(malformed);
+        let head: Value = serde_json::from_slice(&decode(&flat.protected)?).map_err(malformed)?;
+        let key: Key = serde_json::from_slice(&decode(&flat.payload)?).map_err(malformed)?;
+        if head["alg"] != "HS256" || head["kid"] != id || head["url"] != url {
+            return Err(malformed("the binding's header"));
+        }
+        if (key.x, key.y) != (jws.key.x.clone(), jws.key.y.clone()) {
+            return Err(malformed("the binding is for another key"));
+        }
+        let signed = format!("{}.{}", flat.protected, flat.payload);
+        let secret = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+        ring::hmac::verify(&secret, signed.as_bytes(), &decode(&flat.signature)?)
+            .map_err(|_| (403, "unauthorized", "the binding's signature is wrong".to_owned()))
+    }
+
     /// Keeps a new account's key.
     pub(super) fn keep(&mut self, account: &str, jws: &Jws) -> Result<(), Problem> {
         if jws.account.is_some() || jws.key.crv != "P-256" || jws.key.kty != "EC" {

@@ -2,7 +2,7 @@
 //! ES256, and a name's control is proven by tls-alpn-01 (RFC 8737) or dns-01 before anything is issued. [`NameServer`] is the name server
 //! of its little world, which takes signed updates (RFC 2136, RFC 8945).
 
-mod authority;
+pub(crate) mod authority;
 mod check;
 mod jws;
 mod name_server;
@@ -23,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use types::{Clock as _, SystemClock};
 
 pub use name_server::NameServer;
 
@@ -53,6 +54,10 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The external account that new ones must be bound to.
+    external: Option<(String, Vec<u8>)>,
+    /// The window in which renewals are suggested, in seconds from now on.
+    window: Option<(i64, i64)>,
     keys: Keys,
     orders: Orders,
     requests: u64,
@@ -110,6 +115,22 @@ impl AcmeServer {
         self.state.checks.look_at(address);
     }
 
+    /// From now on accounts must be bound to this external one.
+    pub fn bind(&self, id: &str, secret: &[u8]) {
+        self.state.lock().external = Some((id.to_owned(), secret.to_vec()));
+    }
+
+    /// From now on renewals are suggested between so many seconds from now (RFC 9773).
+    pub fn suggest(&self, window: (i64, i64)) {
+        self.state.lock().window = Some(window);
+    }
+
+    /// What the certificates that were issued took the place of, as their orders said.
+    #[must_use]
+    pub fn replaced(&self) -> Vec<String> {
+        self.state.lock().orders.replaced()
+    }
+
     /// How many certificates were issued.
     #[must_use]
     pub fn issued(&self) -> usize {
@@ -136,6 +157,7 @@ impl State {
         let answered = match body.collect().await {
             _ if path == "/directory" => Ok(self.directory()),
             _ if path == "/nonce" => Ok(Reply::json(200, &json!({}))),
+            _ if path.starts_with("/renewal/") => self.renewal(),
             Ok(_) if !posted || typed.is_none_or(|kind| kind != "application/jose+json") => {
                 Err((415, "malformed", "POST application/jose+json".to_owned()))
             }
@@ -155,10 +177,23 @@ impl State {
         let url = |path: &str| format!("{}/{path}", self.base);
         let all = json!({
             "newNonce": url("nonce"), "newAccount": url("account"), "newOrder": url("order"),
-            "revokeCert": url("revoke"), "keyChange": url("key"),
+            "revokeCert": url("revoke"), "keyChange": url("key"), "renewalInfo": url("renewal"),
             "meta": {"termsOfService": "https://example.com/terms"},
         });
         Reply::json(200, &all)
+    }
+
+    fn renewal(&self) -> Result<Reply, Problem> {
+        let none = || (404, "malformed", "nothing is suggested".to_owned());
+        let (start, end) = self.lock().window.ok_or_else(none)?;
+        let now = time::OffsetDateTime::from(std::time::SystemTime::from(SystemClock.now()));
+        let moment = |seconds: i64| {
+            let moment = now + time::Duration::seconds(seconds);
+            let (date, (hour, minute, second)) = (moment.date(), moment.to_hms());
+            format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
+        };
+        let body = json!({"suggestedWindow": {"start": moment(start), "end": moment(end)}});
+        Ok(Reply::json(200, &body))
     }
 
     fn post(self: &Arc<Self>, path: &str, body: &[u8]) -> Result<Reply, Problem> {
@@ -217,6 +252,13 @@ impl State {
     fn new_account(&self, inner: &mut Inner, jws: &Jws) -> Result<Reply, Problem> {
         if jws.payload["termsOfServiceAgreed"] != json!(true) {
             return Err((403, "userActionRequired", "agree to the terms".to_owned()));
+        }
+        if let Some((id, secret)) = &inner.external {
+            Keys::check_binding(
+                jws,
+                (id.as_str(), secret.as_slice()),
+                &format!("{}/account", self.base),
+            )?;
         }
         let location = format!("{}/account/{}", self.base, random());
         inner.keys.keep(&location, jws)?;

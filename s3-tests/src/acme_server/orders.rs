@@ -24,6 +24,8 @@ struct Order {
     names: Vec<String>,
     needs: Vec<usize>,
     chain: Option<String>,
+    /// The certificate that it takes the place of, as the client names it (RFC 9773).
+    replaces: Option<String>,
 }
 
 /// One name's authorization.
@@ -66,9 +68,15 @@ impl Orders {
         self.orders.iter().filter(|order| order.chain.is_some()).count()
     }
 
-    pub(super) fn create(&mut self, account: &str, wanted: &Value) -> Result<usize, Problem> {
+    /// What the orders that ended in a certificate replaced.
+    pub(super) fn replaced(&self) -> Vec<String> {
+        let ended = self.orders.iter().filter(|order| order.chain.is_some());
+        ended.filter_map(|order| order.replaces.clone()).collect()
+    }
+
+    pub(super) fn create(&mut self, account: &str, wanted_order: &Value) -> Result<usize, Problem> {
         let wrong = || (400, "rejectedIdentifier", "names, please".to_owned());
-        let wanted = wanted["identifiers"].as_array().ok_or_else(wrong)?;
+        let wanted = wanted_order["identifiers"].as_array().ok_or_else(wrong)?;
         let (mut names, mut needs) = (Vec::new(), Vec::new());
         for one in wanted {
             let name = one["value"].as_str().filter(|_| one["type"] == "dns").ok_or_else(wrong)?;
@@ -87,7 +95,9 @@ impl Orders {
         if names.is_empty() {
             return Err(wrong());
         }
-        self.orders.push(Order { account: account.to_owned(), names, needs, chain: None });
+        let replaces = wanted_order["replaces"].as_str().map(str::to_owned);
+        let account = account.to_owned();
+        self.orders.push(Order { account, names, needs, chain: None, replaces });
         Ok(self.orders.len() - 1)
     }
 
@@ -101,6 +111,9 @@ impl Orders {
             "status": self.status(order), "identifiers": identifiers, "authorizations": needs,
             "finalize": format!("{base}/order/{id}/finalize"),
         });
+        if let Some(replaces) = &order.replaces {
+            body["replaces"] = json!(replaces);
+        }
         if order.chain.is_some() {
             body["certificate"] = json!(format!("{base}/certificate/{id}"));
         }

@@ -167,3 +167,36 @@ async fn a_program_sets_the_records_where_the_operator_has_one() {
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("there").permissions().mode() & 0o777
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authority_says_when_to_renew_and_to_whom_an_account_is_bound() {
+    let world = World::new(LONG).await;
+    let secret = b"a key that the authority gave";
+    world.authority.bind("kid-7", secret);
+    world.authority.suggest((24 * 3600, 48 * 3600));
+    let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
+    let binding = format!("kid-7:{encoded}");
+    let mut cluster = world.options().env("DRYSTONE_ACME_EAB", &binding).up().await;
+    world.authority.look_at(cluster.s3());
+    let first = world.trusted(&cluster, DOMAIN).await;
+    assert!(world.authority.replaced().is_empty());
+    assert!(!log(&cluster).contains(&encoded) && !cluster.gateway.log().contains(&encoded));
+
+    // Its certificate has ninety days to live; the authority wants it replaced all the same.
+    world.authority.suggest((-7200, -3600));
+    cluster.terminate_gateway(PATIENCE).await;
+    cluster.restart_gateway().await;
+    let begun = Instant::now();
+    loop {
+        let now = world.trusted(&cluster, DOMAIN).await;
+        if now.certificate != first.certificate {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not renewed:\n{}", log(&cluster));
+        sleep(Duration::from_millis(200)).await;
+    }
+    let replaced = world.authority.replaced();
+    assert_eq!(replaced.len(), 1, "{replaced:?}");
+    assert!(replaced[0].split('.').count() == 2, "{replaced:?}");
+    assert_eq!(world.authority.issued(), 2);
+}

@@ -135,3 +135,53 @@ async fn of_appends_at_once_each_is_whole_and_none_is_lost() {
     assert_eq!(counts[1..], [EACH; WRITERS]);
     let _ = cluster.admin(&["fsck"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_are_set_while_a_small_object_grows_are_kept() {
+    const ROUNDS: usize = 60;
+    let cluster = Options::new().up().await;
+    let s3 = Arc::new(cluster.client());
+    s3.make_bucket("race").await;
+    append(&s3, "/race/log", 0, b"x").send().await.expect_status(200).await;
+    let grows = {
+        let s3 = Arc::clone(&s3);
+        tokio::spawn(async move {
+            // The last of them make it too large to stay inline.
+            let mut size = 1;
+            let mut grown = 0;
+            while grown < ROUNDS {
+                let piece = vec![b'y'; if grown < ROUNDS - 3 { 100 } else { 8_000 }];
+                match append(&s3, "/race/log", size, &piece).send().await.read().await.status {
+                    200 => {
+                        size += piece.len();
+                        grown += 1;
+                    }
+                    409 | 503 => {}
+                    other => panic!("status {other}"),
+                }
+            }
+            size
+        })
+    };
+    for number in 0..ROUNDS {
+        let tags = format!(
+            "<Tagging><TagSet><Tag><Key>n</Key><Value>{number}</Value></Tag></TagSet></Tagging>"
+        );
+        loop {
+            let put = s3.put("/race/log").query("tagging", "").body(tags.clone()).send().await;
+            match put.read().await.status {
+                200 => break,
+                409 | 503 => {}
+                other => panic!("status {other}"),
+            }
+        }
+        let seen = s3.get("/race/log").query("tagging", "").send().await.expect_status(200).await;
+        assert_eq!(seen.xml("Value"), Some(number.to_string()), "a tag was undone");
+    }
+    let size = grows.await.expect("it grows to its end");
+    let seen = s3.get("/race/log").query("tagging", "").send().await.expect_status(200).await;
+    assert_eq!(seen.xml("Value"), Some((ROUNDS - 1).to_string()));
+    let read = s3.get("/race/log").send().await.expect_status(200).await;
+    assert_eq!(read.bytes.len(), size);
+    let _ = cluster.admin(&["fsck"]);
+}

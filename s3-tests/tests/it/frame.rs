@@ -155,10 +155,10 @@ async fn a_pressed_node_keeps_to_its_rates_at_the_interface_headers_included() {
     let limit = UpDown { up: 1_000_000.0, down: 2_000_000.0 };
     check_rates(&mut lent, &client, limit, time, 0).await;
     // A faster line, and with it larger windows: the link is made anew.
-    lent.set(&["up=20Mbit", "down=20Mbit"]);
+    lent.set(&["up=5Mbit", "down=20Mbit"]);
     client = lent.link().await;
     sleep(Duration::from_secs(1)).await;
-    let limit = UpDown { up: 20_000_000.0, down: 20_000_000.0 };
+    let limit = UpDown { up: 5_000_000.0, down: 20_000_000.0 };
     check_rates(&mut lent, &client, limit, time, 1 << 20).await;
 }
 

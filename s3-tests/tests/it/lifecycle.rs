@@ -178,3 +178,36 @@ async fn versions_move_to_another_class_and_stay_what_they_were() {
         assert_eq!(s3.get("/moving/a").send().await.expect_status(200).await.text, "x");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_its_tag_or_grew_meanwhile_stays_longer() {
+    let cluster = start().await;
+    let s3 = cluster.client();
+    s3.make_bucket("tagged").await;
+    let rule = "<Rule><Filter><Tag><Key>keep</Key><Value>no</Value></Tag></Filter><Status>Enabled</Status>\
+        <Expiration><Days>1</Days></Expiration></Rule>";
+    put_rules(&s3, "tagged", rule).await;
+    for key in ["goes", "stays", "grows"] {
+        let put = s3.put(&format!("/tagged/{key}")).header("x-amz-tagging", "keep=no").body("x");
+        put.send().await.expect_status(200).await;
+    }
+    let tags = "<Tagging><TagSet><Tag><Key>keep</Key><Value>yes</Value></Tag></TagSet></Tagging>";
+    let retag = s3.put("/tagged/stays").query("tagging", "").body(tags).send().await;
+    retag.expect_status(200).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let mut size = 1;
+    while s3.head("/tagged/goes").send().await.status != 404 {
+        // What is appended to again and again is never a day old.
+        let append = s3.put("/tagged/grows").header("x-amz-write-offset-bytes", &size.to_string());
+        append.body("y").send().await.expect_status(200).await;
+        size += 1;
+        assert!(tokio::time::Instant::now() < end, "the first never went");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(s3.keys("tagged").await, ["grows", "stays"]);
+    // It kept its tag all the while, and goes by it.
+    while s3.keys("tagged").await != ["stays"] {
+        assert!(tokio::time::Instant::now() < end, "{:?}", s3.keys("tagged").await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

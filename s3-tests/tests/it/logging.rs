@@ -137,3 +137,23 @@ async fn a_log_goes_where_it_may_and_ends_when_it_is_turned_off() {
         assert!(!object.text.contains(" off "), "{}", object.text);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_delivered_when_the_gateway_stops() {
+    // A day as long as days are: nothing else delivers within this test.
+    let mut cluster = Options::new().up().await;
+    let s3 = cluster.client();
+    s3.make_bucket("logged").await;
+    s3.make_bucket("logs").await;
+    set(&s3, "logged", enabled("logs", "", "")).await;
+    for number in 0..20 {
+        let path = format!("/logged/{number}");
+        s3.put(&path).body("x").send().await.expect_status(200).await;
+    }
+    assert!(s3.keys("logs").await.is_empty());
+    assert!(cluster.terminate_gateway(PATIENCE).await.success());
+    cluster.restart_gateway().await;
+    let lines = lines(&cluster.client(), "logs", "REST.PUT.OBJECT 19").await;
+    let puts = lines.iter().filter(|line| line.contains("REST.PUT.OBJECT")).count();
+    assert_eq!(puts, 20, "{lines:#?}");
+}

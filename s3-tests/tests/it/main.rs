@@ -19,6 +19,7 @@ mod frame_storm;
 mod hard_to_fool;
 mod hostile;
 mod house;
+mod inventory;
 mod lifecycle;
 mod listings;
 mod logging;

@@ -160,3 +160,78 @@ async fn what_cannot_be_told_is_refused() {
     assert!(none.all("Queue").is_empty());
     assert!(hook.taken().is_empty(), "nothing was configured");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_and_renames_are_told() {
+    let hook = Hook::listen().await;
+    let cluster = start(&hook).await;
+    let s3 = cluster.client();
+    s3.make_bucket("watched").await;
+    let wish = queue("one", ARN, &["s3:ObjectCreated:*", "s3:ObjectRemoved:*"], "");
+    put(&s3, "watched", &wish).send().await.expect_status(200).await;
+    let append = |offset: u64, bytes: Vec<u8>| {
+        let request = s3.put("/watched/log").body(bytes);
+        request.header("x-amz-write-offset-bytes", &offset.to_string()).send()
+    };
+    // New, inline still, on nodes from now on, and one stream more.
+    let mut size = 0;
+    for len in [10, 20, 30_000, 40_000] {
+        append(size, vec![b'x'; len]).await.expect_status(200).await;
+        size += len as u64;
+    }
+    append(3, vec![b'x']).await.expect_error(400, "InvalidWriteOffset").await;
+    let rename = s3.put("/watched/new name").query("renameObject", "");
+    let rename = rename.header("x-amz-rename-source", "log").header("x-amz-client-token", "t");
+    rename.send().await.expect_status(200).await;
+    let again = s3.put("/watched/new name").query("renameObject", "");
+    let again = again.header("x-amz-rename-source", "log").header("x-amz-client-token", "t");
+    again.send().await.expect_status(200).await;
+
+    let messages = hook.wait_for(7).await;
+    let told: Vec<_> = messages[1..].iter().map(told).collect();
+    let put = ("ObjectCreated:Put".to_owned(), "log".to_owned());
+    assert_eq!(told[..4], [put.clone(), put.clone(), put.clone(), put]);
+    assert_eq!(told[4], ("ObjectCreated:Copy".to_owned(), "new+name".to_owned()));
+    assert_eq!(told[5], ("ObjectRemoved:Delete".to_owned(), "log".to_owned()));
+    let size_of = |message: &Value| message["Records"][0]["s3"]["object"]["size"].as_u64();
+    let sizes: Vec<_> = messages[1..6].iter().filter_map(size_of).collect();
+    assert_eq!(sizes, [10, 30, 30_030, 70_030, 70_030]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(hook.taken().len(), 7, "what was refused or done before is not told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_over_https_to_whom_the_certificate_proves() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (root, other) = (dir.path().join("root.pem"), dir.path().join("other.pem"));
+    let hook = Hook::listen_secure(&root).await;
+    let _stranger = Hook::listen_secure(&other).await;
+    let webhook = format!("orders={}", hook.url());
+    let flags = |ca: &std::path::Path| {
+        let ca = ca.display().to_string();
+        Options::new().flag("--webhook", &webhook).flag("--webhook-ca", &ca)
+    };
+    let wish = queue("one", ARN, &["s3:ObjectCreated:*"], "");
+    let cluster = flags(&root).up().await;
+    let s3 = cluster.client();
+    s3.make_bucket("watched").await;
+    put(&s3, "watched", &wish).send().await.expect_status(200).await;
+    s3.put("/watched/k").body("x").send().await.expect_status(200).await;
+    let messages = hook.wait_for(2).await;
+    assert_eq!(told(&messages[1]), ("ObjectCreated:Put".to_owned(), "k".to_owned()));
+
+    // Of another authority: nothing is sent, and the log says why.
+    let cluster = flags(&other).up().await;
+    let s3 = cluster.client();
+    s3.make_bucket("watched").await;
+    put(&s3, "watched", &wish).send().await.expect_status(200).await;
+    let log = cluster.gateway_dir().join("drystone.log");
+    let said = || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        let line = log.lines().find(|line| line.contains("events wait for their webhook"));
+        line.map(str::to_owned).ok_or(log)
+    };
+    let line = cluster.eventually("a word in the log", Duration::from_secs(15), said).await;
+    assert!(line.contains("certificate"), "{line}");
+    assert_eq!(hook.taken().len(), 2);
+}

@@ -52,6 +52,15 @@ async fn an_archived_object_is_read_while_it_is_restored() {
     let told = head.header("x-amz-restore").expect("told").to_owned();
     assert!(told.starts_with("ongoing-request=\"false\", expiry-date=\""), "{told}");
     restore(&s3, "/cold/frozen", "2").send().await.expect_status(200).await;
+    for version in ["1", "2"] {
+        let list = || s3.get("/cold").query("list-type", version);
+        let plain = list().send().await.expect_status(200).await;
+        assert_eq!(plain.xml("RestoreStatus"), None, "nobody asked");
+        let asked = list().header("x-amz-optional-object-attributes", "RestoreStatus");
+        let asked = asked.send().await.expect_status(200).await;
+        assert_eq!(asked.all("IsRestoreInProgress"), ["false"], "{}", asked.text);
+        assert_eq!(asked.all("RestoreExpiryDate").len(), 1, "of the archived one alone");
+    }
 
     // Its days pass.
     let until = tokio::time::Instant::now() + LIMIT;

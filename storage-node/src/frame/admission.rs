@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use types::KIB;
 
-use crate::frame::shaper::{Way, wire};
+use crate::frame::shaper::{Carrier, Way, wire};
 use crate::frame::{Frame, RETRY_MAX, lock};
 
 /// The most seconds of accepted bytes that may wait for their turn in one direction; what would wait longer is answered "busy". Below the 15 s
@@ -155,5 +155,5 @@ impl Drop for Ticket {
 
 /// Wire bytes that a request of so many bytes of shard may take: proofs, HTTP/2 and TLS are a hundredth and a little.
 fn promise(len: u64) -> u64 {
-    wire(len + len / 64 + 2 * KIB)
+    wire(len + len / 64 + 2 * KIB, Carrier::V6)
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::frame::shaper::{Buffers, Shaper, Way};
+use crate::frame::shaper::{Buffers, Carrier, Shaper, Way};
 
 /// Bytes read at a time under a limit.
 const READ_MAX: usize = 16 << 10;
@@ -101,6 +101,11 @@ async fn connect(address: &Address, buffers: Buffers) -> io::Result<TcpStream> {
 /// What can be told to hold less.
 trait Socket: Io {
     fn resize(&self, buffers: Buffers) -> io::Result<()>;
+
+    /// What carries its bytes.
+    fn carrier(&self) -> Carrier {
+        Carrier::V6
+    }
 }
 
 impl Socket for TcpStream {
@@ -119,6 +124,14 @@ impl Socket for TcpStream {
         }
         Ok(())
     }
+
+    fn carrier(&self) -> Carrier {
+        // An IPv4 address in IPv6's clothes is taken for what it looks like: the larger headers.
+        match self.peer_addr() {
+            Ok(SocketAddr::V4(_)) => Carrier::V4,
+            _ => Carrier::V6,
+        }
+    }
 }
 
 impl Socket for BoxIo {
@@ -131,6 +144,7 @@ impl Socket for BoxIo {
 struct Shaped<S> {
     inner: S,
     shaper: Arc<Shaper>,
+    carrier: Carrier,
     /// The shaper's epoch when it was last asked.
     epoch: u32,
     /// Whether there was nothing to enforce then.
@@ -154,6 +168,7 @@ impl Lane {
         shaper: &Shaper,
         way: Way,
         want: usize,
+        carrier: Carrier,
         cx: &mut Context<'_>,
     ) -> Poll<usize> {
         loop {
@@ -161,7 +176,7 @@ impl Lane {
                 ready!(wait.as_mut().poll(cx));
                 self.wait = None;
             }
-            match shaper.grant(way, want) {
+            match shaper.grant(way, want, carrier) {
                 Ok(bytes) => return Poll::Ready(bytes),
                 Err(wait) => self.wait = Some(Box::pin(sleep(wait))),
             }
@@ -172,9 +187,9 @@ impl Lane {
 impl<S: Socket> Shaped<S> {
     fn new(inner: S, shaper: Arc<Shaper>) -> Self {
         // The first read or write learns what holds.
-        let (epoch, free) = (0, false);
+        let (epoch, free, carrier) = (0, false, inner.carrier());
         let (reading, writing) = (Lane::default(), Lane::default());
-        Self { inner, shaper, epoch, free, reading, writing, scratch: Vec::new() }
+        Self { inner, shaper, carrier, epoch, free, reading, writing, scratch: Vec::new() }
     }
 
     /// Whether there is nothing to enforce.
@@ -200,13 +215,13 @@ impl<S: Socket> Shaped<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { inner, shaper, reading, scratch, .. } = self;
+        let Self { inner, shaper, carrier, reading, scratch, .. } = self;
         let want = buf.remaining().min(scratch.len());
-        let granted = ready!(reading.poll_grant(shaper, Way::Down, want, cx));
+        let granted = ready!(reading.poll_grant(shaper, Way::Down, want, *carrier, cx));
         let mut part = ReadBuf::new(scratch.get_mut(..granted).unwrap_or_default());
         let polled = Pin::new(inner).poll_read(cx, &mut part);
         let read = part.filled();
-        shaper.settle(Way::Down, granted, read.len());
+        shaper.settle(Way::Down, granted, read.len(), *carrier);
         buf.put_slice(read);
         polled
     }
@@ -216,12 +231,12 @@ impl<S: Socket> Shaped<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { inner, shaper, writing, .. } = self;
-        let granted = ready!(writing.poll_grant(shaper, Way::Up, bytes.len(), cx));
+        let Self { inner, shaper, carrier, writing, .. } = self;
+        let granted = ready!(writing.poll_grant(shaper, Way::Up, bytes.len(), *carrier, cx));
         let part = bytes.get(..granted).unwrap_or(bytes);
         let polled = Pin::new(inner).poll_write(cx, part);
         let written = if let Poll::Ready(Ok(written)) = polled { written } else { 0 };
-        shaper.settle(Way::Up, granted, written);
+        shaper.settle(Way::Up, granted, written, *carrier);
         polled
     }
 }
@@ -239,7 +254,7 @@ impl<S: Socket> AsyncRead for Shaped<S> {
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         let read = buf.filled().len() - before;
         if read > 0 {
-            self.shaper.count(Way::Down, read);
+            self.shaper.count(Way::Down, read, self.carrier);
         }
         polled
     }
@@ -256,7 +271,7 @@ impl<S: Socket> AsyncWrite for Shaped<S> {
         }
         let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written @ 1..)) = polled {
-            self.shaper.count(Way::Up, written);
+            self.shaper.count(Way::Up, written, self.carrier);
         }
         polled
     }
@@ -275,7 +290,7 @@ impl<S: Socket> AsyncWrite for Shaped<S> {
         }
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         if let Poll::Ready(Ok(written @ 1..)) = polled {
-            self.shaper.count(Way::Up, written);
+            self.shaper.count(Way::Up, written, self.carrier);
         }
         polled
     }

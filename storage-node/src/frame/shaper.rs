@@ -11,17 +11,36 @@ use tokio::sync::Notify;
 
 use crate::frame::bucket::Bucket;
 
-/// Bytes of headers of one segment: Ethernet 14, IPv6 40, TCP with timestamps 32. IPv4 has 20 fewer.
-const HEADERS: u64 = 86;
+/// What carries the bytes, and so how large the headers of one segment are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Carrier {
+    /// TCP over IPv4.
+    V4,
+    /// TCP over IPv6, or something that nobody knows.
+    V6,
+}
+
+impl Carrier {
+    /// Bytes of headers of one segment: Ethernet 14, IP 20 or 40, TCP with timestamps 32.
+    const fn headers(self) -> u64 {
+        match self {
+            Self::V4 => 66,
+            Self::V6 => 86,
+        }
+    }
+}
+
 /// Bytes that a segment carries at least under load: a little less than IPv6 does at the usual MTU of 1500.
 const SEGMENT: u64 = 1400;
 /// Of a limit, the share that the buckets fill at, in hundredths. What is left takes in retransmissions, and what lies in the kernel's buffers
 /// when a window of measurement begins.
-const FILL: u64 = 95;
+const FILL: u64 = 96;
+/// Of a lane, the hundredths that acknowledgements of the other way may take.
+const ACKS_MAX: u64 = 60;
 /// A bucket holds the bytes of so many milliseconds: longer than a timer is late, short against any window of measurement.
 const BURST_MS: u64 = 50;
 /// The least burst: two full segments.
-const BURST_MIN: u64 = 2 * (SEGMENT + HEADERS);
+const BURST_MIN: u64 = 2 * (SEGMENT + Carrier::V6.headers());
 /// Payload bytes that are waited for at a time: fewer would be many timers and small segments, more would be bursts.
 const QUANTUM: u64 = 4096;
 /// The longest sleep before the limits are looked at again: they may have changed.
@@ -197,23 +216,23 @@ impl Shaper {
     }
 
     /// Counts bytes that moved without a limit.
-    pub(crate) fn count(&self, way: Way, payload: usize) {
+    pub(crate) fn count(&self, way: Way, payload: usize, carrier: Carrier) {
         let payload = payload as u64;
         let (own, other) = match way {
             Way::Up => (&self.sent, &self.received),
             Way::Down => (&self.received, &self.sent),
         };
-        own.fetch_add(payload + overhead(payload), Ordering::Relaxed);
-        other.fetch_add(acks(payload), Ordering::Relaxed);
+        own.fetch_add(payload + overhead(payload, carrier), Ordering::Relaxed);
+        other.fetch_add(acks(payload, carrier), Ordering::Relaxed);
     }
 
     /// Sets bytes aside for at most `want` bytes of payload, or says how long to wait before asking again.
-    pub(crate) fn grant(&self, way: Way, want: usize) -> Result<usize, Duration> {
+    pub(crate) fn grant(&self, way: Way, want: usize, carrier: Carrier) -> Result<usize, Duration> {
         let now = self.now();
         let mut lanes = self.lock();
         let (sent, received) = self.moved();
         let allowance = lanes.ceiling.saturating_sub(sent + received + lanes.moving);
-        let granted = lanes.grant(way, want as u64, allowance, now);
+        let granted = lanes.grant(way, want as u64, carrier, allowance, now);
         drop(lanes);
         match granted {
             Ok(bytes) => Ok(usize::try_from(bytes).unwrap_or(want)),
@@ -227,16 +246,16 @@ impl Shaper {
     }
 
     /// Gives back what was granted and not used, and counts the rest.
-    pub(crate) fn settle(&self, way: Way, granted: usize, used: usize) {
+    pub(crate) fn settle(&self, way: Way, granted: usize, used: usize, carrier: Carrier) {
         // Counted first: at no moment is a byte neither moving nor moved.
         if used > 0 {
-            self.count(way, used);
+            self.count(way, used, carrier);
         }
         let (granted, used) = (granted as u64, used as u64);
         let mut lanes = self.lock();
-        lanes.moving = lanes.moving.saturating_sub(wire(granted));
+        lanes.moving = lanes.moving.saturating_sub(wire(granted, carrier));
         if granted != used {
-            lanes.refund(way, granted, used);
+            lanes.refund(way, granted, used, carrier);
         }
     }
 
@@ -254,7 +273,7 @@ impl Shaper {
 struct Lane {
     /// Everything that goes this way.
     all: Bucket,
-    /// What acknowledgements of the other way may take of it: half, so that neither way starves the other.
+    /// What acknowledgements of the other way may take of it, so that neither way starves the other: [`ACKS_MAX`].
     acks: Bucket,
 }
 
@@ -267,7 +286,14 @@ enum Short {
 }
 
 impl Lanes {
-    fn grant(&mut self, way: Way, want: u64, allowance: u64, now: u64) -> Result<u64, Short> {
+    fn grant(
+        &mut self,
+        way: Way,
+        want: u64,
+        carrier: Carrier,
+        allowance: u64,
+        now: u64,
+    ) -> Result<u64, Short> {
         if self.held {
             return Err(Short::Held);
         }
@@ -280,23 +306,22 @@ impl Lanes {
         let mut bytes = want;
         if let Some(lane) = self.lane(way) {
             let quantum = bytes.min(QUANTUM);
-            let wait = lane.all.wait_for(quantum + overhead(quantum), now);
+            let wait = lane.all.wait_for(quantum + overhead(quantum, carrier), now);
             if !wait.is_zero() {
                 return Err(Short::Rate(wait));
             }
-            bytes = bytes.min(carried(lane.all.level(now)));
+            bytes = bytes.min(carried(lane.all.level(now), carrier));
         }
-        if self.shape.counted && allowance < wire(bytes) {
+        if self.shape.counted && allowance < wire(bytes, carrier) {
             return Err(Short::Month);
         }
-        self.charge(way, bytes, now);
+        self.charge(way, bytes, carrier, now);
         Ok(bytes)
     }
 
-    fn charge(&mut self, way: Way, bytes: u64, now: u64) {
-        let headers = overhead(bytes);
-        let acks = acks(bytes);
-        self.moving += wire(bytes);
+    fn charge(&mut self, way: Way, bytes: u64, carrier: Carrier, now: u64) {
+        let (headers, acks) = (overhead(bytes, carrier), acks(bytes, carrier));
+        self.moving += wire(bytes, carrier);
         if let Some(lane) = self.lane(way) {
             lane.all.spend(bytes + headers, now);
         }
@@ -306,9 +331,11 @@ impl Lanes {
         }
     }
 
-    fn refund(&mut self, way: Way, granted: u64, used: u64) {
+    fn refund(&mut self, way: Way, granted: u64, used: u64, carrier: Carrier) {
         // Nothing moved, so nothing was acknowledged either.
-        let of = |what: fn(u64) -> u64| what(granted) - if used == 0 { 0 } else { what(used) };
+        let of = |what: fn(u64, Carrier) -> u64| {
+            what(granted, carrier) - if used == 0 { 0 } else { what(used, carrier) }
+        };
         let (headers, acks) = (of(overhead), of(acks));
         let bytes = granted - used;
         if let Some(lane) = self.lane(way) {
@@ -333,34 +360,36 @@ fn refit(lane: Option<Lane>, rate: Option<u64>, now: u64) -> Option<Lane> {
     let bytes = rate? / 8 * FILL / 100;
     let burst = (bytes * BURST_MS / 1000).max(BURST_MIN);
     let Some(mut lane) = lane else {
-        let (all, acks) = (Bucket::new(bytes, burst, now), Bucket::new(bytes / 2, burst, now));
+        let (all, acks) =
+            (Bucket::new(bytes, burst, now), Bucket::new(bytes * ACKS_MAX / 100, burst, now));
         return Some(Lane { all, acks });
     };
     lane.all.change(bytes, burst, now);
-    lane.acks.change(bytes / 2, burst, now);
+    lane.acks.change(bytes * ACKS_MAX / 100, burst, now);
     Some(lane)
 }
 
 /// Bytes of headers around so many bytes of payload.
-fn overhead(payload: u64) -> u64 {
-    (payload * HEADERS).div_ceil(SEGMENT).max(HEADERS)
+fn overhead(payload: u64, carrier: Carrier) -> u64 {
+    (payload * carrier.headers()).div_ceil(SEGMENT).max(carrier.headers())
 }
 
-/// Bytes of the acknowledgements that so many bytes of payload cause: two for three segments. TCP sends one for two (RFC 9293, 3.8.6.3), and now
-/// and then one for each.
-fn acks(payload: u64) -> u64 {
-    (overhead(payload) * 2).div_ceil(3)
+/// Bytes of the acknowledgements that so many bytes of payload cause: one for two segments (RFC 9293, 3.8.6.3). Many ride on data; after a loss there
+/// is one for each for a while.
+fn acks(payload: u64, carrier: Carrier) -> u64 {
+    overhead(payload, carrier).div_ceil(2)
 }
 
 /// Wire bytes of so many bytes of payload, both directions together.
-pub(crate) fn wire(payload: u64) -> u64 {
-    payload + overhead(payload) + acks(payload)
+pub(crate) fn wire(payload: u64, carrier: Carrier) -> u64 {
+    payload + overhead(payload, carrier) + acks(payload, carrier)
 }
 
 /// The payload that so many wire bytes carry: at least one byte, as an overdraft is made good later.
-fn carried(wire: u64) -> u64 {
-    let by_share = (u128::from(wire) * u128::from(SEGMENT) / u128::from(SEGMENT + HEADERS)) as u64;
-    by_share.min(wire.saturating_sub(HEADERS)).max(1)
+fn carried(wire: u64, carrier: Carrier) -> u64 {
+    let headers = carrier.headers();
+    let by_share = (u128::from(wire) * u128::from(SEGMENT) / u128::from(SEGMENT + headers)) as u64;
+    by_share.min(wire.saturating_sub(headers)).max(1)
 }
 
 #[cfg(test)]
@@ -382,14 +411,14 @@ mod tests {
         let mut now = 0;
         while now < 10 * SECOND {
             for way in ways {
-                while let Ok(bytes) = lanes.grant(*way, piece, 0, now) {
+                while let Ok(bytes) = lanes.grant(*way, piece, Carrier::V4, 0, now) {
                     let second = &mut seconds[(now / SECOND) as usize];
                     let (own, other) = match way {
                         Way::Up => (&mut second.0, &mut second.1),
                         Way::Down => (&mut second.1, &mut second.0),
                     };
-                    *own += bytes + overhead(bytes);
-                    *other += acks(bytes);
+                    *own += bytes + overhead(bytes, Carrier::V4);
+                    *other += acks(bytes, Carrier::V4);
                 }
             }
             now += SECOND / 1000;
@@ -420,10 +449,10 @@ mod tests {
         let mut lanes = lanes(Some(1_000_000), None);
         let mut moved = 0;
         for ms in 0..5000 {
-            moved += lanes.grant(Way::Down, 4096, 0, ms * SECOND / 1000).unwrap_or(0);
+            moved += lanes.grant(Way::Down, 4096, Carrier::V6, 0, ms * SECOND / 1000).unwrap_or(0);
         }
-        let acknowledged = acks(moved) * 8 / 5;
-        assert!(acknowledged < 500_000, "{acknowledged} bit/s of acknowledgements");
+        let acknowledged = acks(moved, Carrier::V6) * 8 / 5;
+        assert!(acknowledged < 600_000, "{acknowledged} bit/s of acknowledgements");
         assert!(moved > 4_000_000, "{moved}");
     }
 
@@ -437,8 +466,8 @@ mod tests {
             let before = levels(&mut lanes);
             for (want, up) in grants {
                 let way = if up { Way::Up } else { Way::Down };
-                let granted = lanes.grant(way, want, 0, SECOND).unwrap();
-                lanes.refund(way, granted, 0);
+                let granted = lanes.grant(way, want, Carrier::V6, 0, SECOND).unwrap();
+                lanes.refund(way, granted, 0, Carrier::V6);
             }
             prop_assert_eq!(levels(&mut lanes), before);
         }
@@ -450,11 +479,11 @@ mod tests {
         assert!(shaper.is_free());
         shaper.set(Shape { counted: true, ..Shape::default() });
         assert!(!shaper.is_free());
-        assert!(shaper.grant(Way::Up, 1000).is_err());
+        assert!(shaper.grant(Way::Up, 1000, Carrier::V6).is_err());
         shaper.allow_until(5000);
-        assert_eq!(shaper.grant(Way::Up, 1000), Ok(1000));
-        shaper.settle(Way::Up, 1000, 400);
-        assert_eq!(shaper.moved(), (486, 58));
-        assert!(shaper.grant(Way::Down, 5000).is_err());
+        assert_eq!(shaper.grant(Way::Up, 1000, Carrier::V6), Ok(1000));
+        shaper.settle(Way::Up, 1000, 400, Carrier::V6);
+        assert_eq!(shaper.moved(), (486, 43));
+        assert!(shaper.grant(Way::Down, 5000, Carrier::V6).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use types::Clock;
 
 use super::report::{LimitReport, PauseReport};
+use super::shaper::Carrier;
 use super::*;
 
 /// 2026-11-28 12:00:00 UTC, a Saturday.
@@ -84,7 +85,7 @@ fn what_would_wait_longer_than_ten_seconds_is_turned_away_early_and_told_when_to
     let wait = world.frame.admit(Way::Up, MB, 0).err().expect("ten seconds are used up");
     assert_eq!(wait, Duration::from_secs(10));
     assert!(world.frame.admit(Way::Down, 100 * MB, 0).is_ok(), "the other way is free");
-    world.frame.shaper().count(Way::Up, 5_000_000);
+    world.frame.shaper().count(Way::Up, 5_000_000, Carrier::V6);
     assert!(world.frame.admit(Way::Up, MB, 0).is_ok());
     // Given up half-way: what was to come is not waited for.
     drop((first, second));
@@ -151,7 +152,7 @@ fn a_days_bytes_are_kept_for_reads_at_its_end_and_come_back_at_midnight() {
     let today = world.live(Limit::Today).effective.unwrap();
     let shaper = world.frame.shaper();
     let use_up = |share: u64| {
-        shaper.count(Way::Up, usize::try_from(today / 100 * share).unwrap());
+        shaper.count(Way::Up, usize::try_from(today / 100 * share).unwrap(), Carrier::V6);
         world.later(1000);
     };
     use_up(50);
@@ -159,7 +160,7 @@ fn a_days_bytes_are_kept_for_reads_at_its_end_and_come_back_at_midnight() {
     use_up(25);
     assert!(world.frame.admit(Way::Down, MB, 0).is_err(), "no new shards beyond 80 %");
     let read = world.frame.admit(Way::Up, MB, 0).expect("reads go on");
-    use_up(15);
+    use_up(16);
     assert_eq!(world.shut(), None, "what was accepted may still move");
     drop(read);
     world.later(1000);
@@ -175,13 +176,13 @@ fn a_days_bytes_are_kept_for_reads_at_its_end_and_come_back_at_midnight() {
 #[test]
 fn a_months_limit_that_was_lowered_below_its_use_is_no_violation_and_stops_everything() {
     let world = World::new(&[]);
-    world.frame.shaper().count(Way::Up, 2_000_000_000);
+    world.frame.shaper().count(Way::Up, 2_000_000_000, Carrier::V6);
     world.later(1000);
     world.set(&[("month", "1GB")]);
     world.later(1000);
     assert_eq!(world.frame.report().violations, 0);
     assert_eq!(world.shut(), Some(Why::Month));
-    assert!(world.frame.shaper().grant(Way::Up, 1000).is_err());
+    assert!(world.frame.shaper().grant(Way::Up, 1000, Carrier::V6).is_err());
 }
 
 #[test]

@@ -124,6 +124,7 @@ actions! {
     OfObject Read (Rule::Bucket(None)) { GetObjectTagging | GetObjectVersionTagging, GetObjectRetention, GetObjectLegalHold }
     OfObject Write (Rule::Bucket(None)) {
         PutObjectTagging | PutObjectVersionTagging, DeleteObjectTagging | DeleteObjectVersionTagging, RestoreObject,
+        ReplicateObject, ReplicateDelete,
     }
     OfObject Control (Rule::Bucket(None)) { PutObjectRetention, PutObjectLegalHold, BypassGovernanceRetention }
     OfObject Read (Rule::Upload) { ListMultipartUploadParts }

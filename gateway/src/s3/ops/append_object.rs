@@ -70,6 +70,7 @@ pub(super) async fn run(
     mut input: PutObjectInput,
     claims: Claims,
     (asked, object): (Asked, Located),
+    sequel: metadata::Sequel<Entry>,
     (mut incoming, fault): (Incoming, Fault),
 ) -> S3Result<PutObjectOutput> {
     let customer = customer::key(
@@ -85,6 +86,7 @@ pub(super) async fn run(
         object: &object,
         customer,
         preconditions: asked.preconditions,
+        sequel,
     };
     // Boxed: it holds a whole PUT, and is far larger than the rest.
     let entry = match Box::pin(writer.append_object(to, incoming)).await {

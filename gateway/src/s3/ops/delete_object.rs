@@ -3,10 +3,13 @@
 use metadata::{Catalog, CatalogError, Delete, Deleted};
 use s3s::dto::{DeleteObjectInput, DeleteObjectOutput};
 use s3s::{S3Request, S3Result};
+use types::{ObjectKey, VersionId};
 
 use crate::changes::Changes;
-use crate::s3::authorize::{Authorized, BypassGovernanceRetention, DeleteObject, Gate};
-use crate::s3::{conditions, describe, error, follow};
+use crate::s3::authorize::{
+    Authorized, BypassGovernanceRetention, DeleteObject, Gate, ReplicateDelete,
+};
+use crate::s3::{conditions, describe, error, follow, replica};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
@@ -21,9 +24,16 @@ pub(in crate::s3) async fn run(
     // Who may not bypass asks in vain, and is told so only where it would matter.
     let bypass = input.bypass_governance_retention == Some(true)
         && door.may::<BypassGovernanceRetention>((&input.key, named)).await?;
+    let replica = replica::asked(&request.uri, gate.now())?.filter(|_| named.is_none());
+    if replica.is_some() {
+        let _: Authorized<ReplicateDelete> = door.object(&input.key, None).await?;
+    }
     drop(door);
     let input = request.input;
     let key = describe::key(&input.key)?;
+    if let Some(version) = replica {
+        return replicate(catalog, &allowed, &key, version).await;
+    }
     let version = describe::version(input.version_id.as_deref())?;
     let following = follow::changes(changes, &allowed).await?;
     let delete = Delete {
@@ -43,6 +53,30 @@ pub(in crate::s3) async fn run(
         delete_marker: deleted.marker.then_some(true),
         request_charged: None,
         version_id: deleted.version.map(|id| id.to_string()),
+    })
+}
+
+/// Takes a delete marker over from another Drystone; one that is there already is there.
+async fn replicate(
+    catalog: &Catalog,
+    allowed: &Authorized<DeleteObject>,
+    key: &ObjectKey,
+    version: VersionId,
+) -> S3Result<DeleteObjectOutput> {
+    match catalog.replicate_marker(&allowed.at(), key, version).await {
+        Ok(()) => {}
+        Err(CatalogError::PreconditionFailed) => {
+            match catalog.locate_version(allowed.id(), key, Some(version)).await {
+                Err(CatalogError::DeleteMarker { .. }) => {}
+                _ => return Err(error::catalog(CatalogError::PreconditionFailed)),
+            }
+        }
+        Err(failed) => return Err(error::catalog(failed)),
+    }
+    Ok(DeleteObjectOutput {
+        delete_marker: Some(true),
+        request_charged: None,
+        version_id: Some(version.to_string()),
     })
 }
 

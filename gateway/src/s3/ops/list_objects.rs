@@ -5,12 +5,13 @@ use s3s::dto::{ListObjectsInput, ListObjectsOutput};
 use s3s::{S3Request, S3Result};
 
 use crate::s3::authorize::{Authorized, Gate, ListBucket};
-use crate::s3::error;
-use crate::s3::listing::{self, Names, Owners};
+use crate::s3::listing::{self, Names, Owners, Restorings};
+use crate::s3::{S3Settings, error};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    settings: &S3Settings,
     request: S3Request<ListObjectsInput>,
 ) -> S3Result<ListObjectsOutput> {
     let input = &request.input;
@@ -31,8 +32,12 @@ pub(in crate::s3) async fn run(
 
     let mut owners = Owners::new(catalog);
     let mut contents = Vec::with_capacity(page.items.len());
+    let restorings =
+        Restorings::asked(input.optional_object_attributes.as_ref(), catalog, settings, gate.now());
     for item in &page.items {
-        contents.push(listing::object(&names, allowed.bucket(), item, Some(&mut owners)).await?);
+        let (owners, restorings) = (Some(&mut owners), restorings.as_ref());
+        let line = listing::object(&names, allowed.bucket(), item, owners, restorings);
+        contents.push(line.await?);
     }
     Ok(ListObjectsOutput {
         name: Some(input.bucket),

@@ -5,12 +5,13 @@ use s3s::dto::{ListObjectsV2Input, ListObjectsV2Output};
 use s3s::{S3Request, S3Result};
 
 use crate::s3::authorize::{Authorized, Gate, ListBucket};
-use crate::s3::error;
-use crate::s3::listing::{self, Names, Owners};
+use crate::s3::listing::{self, Names, Owners, Restorings};
+use crate::s3::{S3Settings, error};
 
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    settings: &S3Settings,
     request: S3Request<ListObjectsV2Input>,
 ) -> S3Result<ListObjectsV2Output> {
     let input = &request.input;
@@ -33,8 +34,12 @@ pub(in crate::s3) async fn run(
 
     let mut owners = (input.fetch_owner == Some(true)).then(|| Owners::new(catalog));
     let mut contents = Vec::with_capacity(page.items.len());
+    let restorings =
+        Restorings::asked(input.optional_object_attributes.as_ref(), catalog, settings, gate.now());
     for item in &page.items {
-        contents.push(listing::object(&names, allowed.bucket(), item, owners.as_mut()).await?);
+        let (owners, restorings) = (owners.as_mut(), restorings.as_ref());
+        let line = listing::object(&names, allowed.bucket(), item, owners, restorings);
+        contents.push(line.await?);
     }
     Ok(ListObjectsV2Output {
         key_count: Some(i32::try_from(page.items.len() + page.prefixes.len()).unwrap_or(i32::MAX)),

@@ -1,6 +1,6 @@
 //! PutObject.
 
-use metadata::records::{Checksum, Detail};
+use metadata::records::{Checksum, Detail, ReplicationStatus};
 use metadata::{Catalog, Sequel};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::stream::ByteStream as _;
@@ -13,13 +13,14 @@ use crate::changes::Changes;
 use crate::configs::Configs;
 use crate::put::{Incoming, PUT_MAX, Target, Writer};
 use crate::rules::notification::Event;
-use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::authorize::{Authorized, Gate, PutObject, ReplicateObject};
 use crate::s3::body::Fault;
 use crate::s3::checksum::{self, Claims};
 use crate::s3::encryption::{self, Wish};
 use crate::s3::form::Slack;
 use crate::s3::{
-    S3Settings, acl, body, conditions, describe, error, expiration, follow, protection, tags,
+    S3Settings, acl, body, conditions, describe, error, expiration, follow, protection, replica,
+    tags,
 };
 
 pub(in crate::s3) async fn run(
@@ -36,6 +37,10 @@ pub(in crate::s3) async fn run(
     let door = gate.open(&request, &input.bucket, expected).await?;
     let allowed = door.write(&input.key).await?;
     let unpack = Unpack::asked(input, &request.headers)?;
+    let replica = replica::asked(&request.uri, gate.now())?;
+    if replica.is_some() {
+        let _: Authorized<ReplicateObject> = door.object(&input.key, None).await?;
+    }
     let door = match &unpack {
         Some(_) => Some(door.into_owned()),
         None => {
@@ -59,7 +64,9 @@ pub(in crate::s3) async fn run(
     {
         let (incoming, fault) = incoming(&mut input, len, slack, &claims);
         let (to, bytes) = ((asked, object), (incoming, fault));
-        return append_object::run(writer, &allowed, input, claims, to, bytes).await;
+        let following = follow::changes(changes, &allowed).await?;
+        let sequel = following.grown(&describe::key(&input.key)?);
+        return append_object::run(writer, &allowed, input, claims, to, sequel, bytes).await;
     }
     let asked = encryption::asked!(input);
     let wish = asked.wish(catalog, &writer.keys, allowed.id()).await?;
@@ -79,7 +86,13 @@ pub(in crate::s3) async fn run(
         let present = super::found::present(catalog, allowed.id(), &target.key).await?;
         target.preconditions.check(present.as_ref()).map_err(error::catalog)?;
     }
-    target.sequel = following.created(&target.key, event, &mut target.detail);
+    if replica.is_some() {
+        target.replica = replica;
+        target.detail.replication = Some(ReplicationStatus::Replica);
+        target.sequel = following.replicated(&target.key);
+    } else {
+        target.sequel = following.created(&target.key, event, &mut target.detail);
+    }
     let (encryption, tags) = (target.detail.encryption.clone(), target.detail.tags.clone());
 
     let appends = target.preconditions.offset.is_some();

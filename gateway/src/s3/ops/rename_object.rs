@@ -7,9 +7,10 @@ use percent_encoding::percent_decode_str;
 use s3s::dto::{ETagCondition, RenameObjectInput, RenameObjectOutput};
 use s3s::{S3ErrorCode, S3Request, S3Result};
 
+use crate::changes::Changes;
 use crate::s3::authorize::{Authorized, DeleteObject, Gate, GetObject, PutObject};
 use crate::s3::conditions::{ReadConditions, Verdict};
-use crate::s3::{describe, error};
+use crate::s3::{describe, error, follow};
 
 /// Characters of the longest token.
 const TOKEN_MAX: usize = 64;
@@ -19,6 +20,7 @@ const TOKEN_MAX: usize = 64;
 pub(in crate::s3) async fn run(
     gate: &Gate,
     catalog: &Catalog,
+    changes: &Changes,
     request: S3Request<RenameObjectInput>,
 ) -> S3Result<RenameObjectOutput> {
     let input = &request.input;
@@ -35,9 +37,12 @@ pub(in crate::s3) async fn run(
     drop(door);
 
     let input = request.input;
+    let following = follow::changes(changes, &allowed).await?;
+    let (source, target) = (describe::key(&source)?, describe::key(&input.key)?);
     let rename = Rename {
-        source: describe::key(&source)?,
-        target: describe::key(&input.key)?,
+        sequel: following.renamed(&source, &target),
+        source,
+        target,
         token: input.client_token.map(token).transpose()?,
     };
     if rename.source == rename.target {

@@ -32,20 +32,17 @@ async fn world(statement: Option<&str>) -> World {
 }
 
 impl World {
-    async fn says(&self, actor: Actor<'_>, account: &AccountId, key: &str) -> Leave {
+    async fn says(&self, actor: Actor, account: &AccountId, key: &str) -> Leave {
         let deed = Deed { actor, source: &self.source, account };
         let targets = Targets::new(self.catalog.clone());
         targets.say(&deed, (&self.target, &self.row), key).await.expect("an answer")
     }
 }
 
-const ROLE: &str = "arn:aws:iam::bob:role/copier";
-
 #[tokio::test]
 async fn a_silent_bucket_takes_what_is_of_its_own_account() {
     let world = world(None).await;
-    let replication = Actor::Replication { role: ROLE, marker: false };
-    for actor in [Actor::Logging, Actor::Inventory, replication] {
+    for actor in [Actor::Logging, Actor::Inventory] {
         assert_eq!(world.says(actor, &world.ann, "k").await, Leave::Own);
         assert_eq!(world.says(actor, &world.bob, "k").await, Leave::Refused);
     }
@@ -65,30 +62,6 @@ async fn a_policy_knows_services_by_whom_they_act_for() {
     assert_eq!(world.says(Actor::Inventory, &world.bob, "other/1").await, Leave::Refused);
     assert_eq!(world.says(Actor::Inventory, &world.ann, "lists/1").await, Leave::Own);
     assert_eq!(world.says(Actor::Logging, &world.ann, "lists/1").await, Leave::Refused);
-}
-
-#[tokio::test]
-async fn replication_is_its_role_and_never_another_account_s() {
-    let world = world(Some(
-        r#"[{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::bob:role/copier"}, "Action": "s3:ReplicateObject",
-            "Resource": "arn:aws:s3:::target/*"},
-            {"Effect": "Deny", "Principal": {"AWS": "arn:aws:iam::ann:role/copier"}, "Action": "s3:ReplicateDelete",
-            "Resource": "arn:aws:s3:::target/*"}]"#,
-    ))
-    .await;
-    let by = |role, marker| Actor::Replication { role, marker };
-    assert_eq!(world.says(by(ROLE, false), &world.bob, "k").await, Leave::Given);
-    assert_eq!(world.says(by(ROLE, true), &world.bob, "k").await, Leave::Refused);
-    assert_eq!(
-        world.says(by("arn:aws:iam::bob:role/x", false), &world.bob, "k").await,
-        Leave::Refused
-    );
-    // Who names a role of somebody else's is still only themselves.
-    let eve: AccountId = "eve".parse().expect("an id");
-    assert_eq!(world.says(by(ROLE, false), &eve, "k").await, Leave::Refused);
-    let own = "arn:aws:iam::ann:role/copier";
-    assert_eq!(world.says(by(own, false), &world.ann, "k").await, Leave::Own);
-    assert_eq!(world.says(by(own, true), &world.ann, "k").await, Leave::Refused);
 }
 
 #[tokio::test]

@@ -11,11 +11,12 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
-use super::{ID_MAX, target};
+use super::ID_MAX;
 use crate::configs::Configs;
 use crate::rules::replication::{Destination, Replication, Rule};
 use crate::s3::authorize::{
-    Actor, Authorized, Deed, Gate, GetReplicationConfiguration, PutReplicationConfiguration,
+    Authorized, DeleteObject, Gate, GetReplicationConfiguration, PutObject,
+    PutReplicationConfiguration,
 };
 use crate::s3::{S3Settings, describe, error};
 
@@ -25,6 +26,10 @@ const RULES_MAX: usize = 1_000;
 const PREFIX_MAX: usize = 1_024;
 /// Before the name of a destination.
 const ARN: &str = "arn:aws:s3:::";
+/// Before the name of an endpoint, two colons and the name of a destination there.
+const ELSEWHERE: &str = "arn:drystone:s3:";
+/// The one owner that replicas can be given: that of the destination.
+const OVERRIDE: &str = "Destination";
 
 pub(in crate::s3) async fn put(
     gate: &Gate,
@@ -44,8 +49,11 @@ pub(in crate::s3) async fn put(
         ));
     }
     for rule in &wanted.rules {
-        let row = check_destination(catalog, &allowed, &rule.destination).await?;
-        check_leave(gate, &request, &allowed, &wanted.role, (rule, &row)).await?;
+        // What an endpoint lets its key do, it decides itself.
+        if let Some(row) = check_destination(catalog, &allowed, settings, &rule.destination).await?
+        {
+            check_caller(gate, &request, &allowed, (rule, &row)).await?;
+        }
     }
     configs.put(&allowed.at(), &wanted).await.map_err(error::catalog)?;
     Ok(PutBucketReplicationOutput {})
@@ -84,8 +92,18 @@ pub(in crate::s3) async fn delete(
 async fn check_destination(
     catalog: &Catalog,
     allowed: &Authorized<PutReplicationConfiguration>,
+    settings: &S3Settings,
     destination: &Destination,
-) -> S3Result<Bucket> {
+) -> S3Result<Option<Bucket>> {
+    if let Some(name) = &destination.endpoint {
+        // What is there, the endpoint knows.
+        let endpoint = settings.endpoints.get(name);
+        return if endpoint.is_some_and(|endpoint| endpoint.serves(&allowed.bucket().owner)) {
+            Ok(None)
+        } else {
+            Err(invalid_request("There is no such endpoint, or not for this account."))
+        };
+    }
     let row = match catalog.bucket(&destination.bucket).await {
         Ok(row) => row,
         Err(CatalogError::NoSuchBucket(_)) => {
@@ -96,35 +114,31 @@ async fn check_destination(
     if row.id == allowed.id() {
         return Err(invalid_request("Destination bucket cannot be the same as the source bucket."));
     }
-    if row.owner != allowed.bucket().owner {
-        return Err(error::later("Replication into a bucket of another account"));
+    if destination.account.as_ref().is_some_and(|account| account != row.owner.as_str()) {
+        return Err(invalid_request("Destination bucket must be owned by the account specified."));
     }
     if row.versioning != Versioning::Enabled {
         return Err(invalid_request("Destination bucket must have versioning enabled."));
     }
-    Ok(row)
+    Ok(Some(row))
 }
 
-/// The destination must take replicas, and delete markers if the rule wants them. It is asked again for each.
-async fn check_leave(
+/// Who has versions replicated into a bucket of their own account must be able to write there themselves, and to delete if delete markers
+/// follow: else who may configure one bucket could fill another. What the destination's policy says is asked for each version, as on AWS.
+async fn check_caller(
     gate: &Gate,
     request: &S3Request<PutBucketReplicationInput>,
     allowed: &Authorized<PutReplicationConfiguration>,
-    role: &str,
     (rule, row): (&Rule, &Bucket),
 ) -> S3Result<()> {
-    let (name, prefix) = (&rule.destination.bucket, rule.prefix.as_deref().unwrap_or_default());
-    let account = &allowed.bucket().owner;
-    for marker in [false, true] {
-        if marker && !rule.wants_markers() {
-            continue;
-        }
-        let actor = Actor::Replication { role, marker };
-        let deed = Deed { actor, source: allowed.name(), account };
-        if !target::takes(gate, request, &deed, (name, row), prefix).await? {
-            let message = "The destination bucket's policy does not let its objects be replicated.";
-            return Err(error::refuse(S3ErrorCode::AccessDenied, message));
-        }
+    if row.owner != allowed.bucket().owner {
+        return Ok(());
+    }
+    let prefix = rule.prefix.as_deref().unwrap_or_default();
+    let door = gate.open(request, rule.destination.bucket.as_str(), None).await?;
+    door.below::<PutObject>(prefix)?;
+    if rule.wants_markers() {
+        door.below::<DeleteObject>(prefix)?;
     }
     Ok(())
 }
@@ -204,11 +218,44 @@ fn destination(
     settings: &S3Settings,
     bucket: &Bucket,
 ) -> S3Result<Destination> {
-    let name = given.bucket.strip_prefix(ARN).and_then(|name| name.parse().ok());
-    let name = name.ok_or_else(|| invalid_argument("Invalid bucket ARN"))?;
-    describe::class(settings, bucket, given.storage_class.as_ref())?;
+    let (endpoint, name) = place(&given.bucket)
+        .and_then(|(endpoint, name)| Some((endpoint, name.parse().ok()?)))
+        .ok_or_else(|| invalid_argument("Invalid bucket ARN"))?;
+    let owner_override = match given.access_control_translation.map(|given| given.owner) {
+        None => false,
+        Some(owner) if owner.as_str() == OVERRIDE => true,
+        Some(_) => return Err(error::malformed_xml()),
+    };
+    if owner_override && (given.account.is_none() || endpoint.is_some()) {
+        return Err(invalid_request(
+            "Account must be specified for an access control translation, and the destination be here.",
+        ));
+    }
+    if endpoint.is_none() {
+        describe::class(settings, bucket, given.storage_class.as_ref())?;
+    }
     let class = given.storage_class.map(|class| class.as_str().to_owned());
-    Ok(Destination { bucket: name, account: given.account, class })
+    let endpoint = endpoint.map(str::to_owned);
+    Ok(Destination { bucket: name, account: given.account, class, endpoint, owner_override })
+}
+
+/// Endpoint and bucket that an ARN names.
+fn place(arn: &str) -> Option<(Option<&str>, &str)> {
+    match arn.strip_prefix(ARN) {
+        Some(name) => Some((None, name)),
+        None => {
+            let (endpoint, name) = arn.strip_prefix(ELSEWHERE)?.split_once("::")?;
+            Some((Some(endpoint), name))
+        }
+    }
+}
+
+/// The ARN of a destination.
+fn arn(destination: &Destination) -> String {
+    match &destination.endpoint {
+        Some(endpoint) => format!("{ELSEWHERE}{endpoint}::{}", destination.bucket),
+        None => format!("{ARN}{}", destination.bucket),
+    }
 }
 
 /// What AWS has beyond what is done here.
@@ -223,8 +270,8 @@ fn refuse_what_is_missing(given: &ReplicationRule) -> S3Result<()> {
         return Err(error::later("Selecting sources of replication"));
     }
     let to = &given.destination;
-    if to.access_control_translation.is_some() || to.encryption_configuration.is_some() {
-        return Err(error::later("Another owner or key for replicas"));
+    if to.encryption_configuration.is_some() {
+        return Err(error::later("Another key for replicas"));
     }
     if to.replication_time.is_some() || to.metrics.is_some() {
         return Err(error::later("Replication time control"));
@@ -283,9 +330,11 @@ fn show(rule: &Rule) -> ReplicationRule {
             status: Some(DeleteMarkerReplicationStatus::from_static(word(on))),
         }),
         destination: dto::Destination {
-            access_control_translation: None,
+            access_control_translation: rule.destination.owner_override.then(|| {
+                dto::AccessControlTranslation { owner: dto::OwnerOverride::from_static(OVERRIDE) }
+            }),
             account: rule.destination.account.clone(),
-            bucket: format!("{ARN}{}", rule.destination.bucket),
+            bucket: arn(&rule.destination),
             encryption_configuration: None,
             metrics: None,
             replication_time: None,
@@ -307,4 +356,27 @@ fn invalid_request(message: &'static str) -> S3Error {
 
 fn invalid_argument(message: &'static str) -> S3Error {
     error::refuse(S3ErrorCode::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_here_or_at_an_endpoint() {
+        assert_eq!(place("arn:aws:s3:::aaa"), Some((None, "aaa")));
+        assert_eq!(place("arn:drystone:s3:far::aaa"), Some((Some("far"), "aaa")));
+        for bad in ["aaa", "arn:drystone:s3:far:aaa", "arn:aws:sqs:::aaa", ""] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+        let bucket = "aaa".parse().expect("a name");
+        let to = Destination {
+            bucket,
+            account: None,
+            class: None,
+            endpoint: Some("far".to_owned()),
+            owner_override: false,
+        };
+        assert_eq!(place(&arn(&to)), Some((Some("far"), "aaa")));
+    }
 }

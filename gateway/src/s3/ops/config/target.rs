@@ -4,7 +4,7 @@ use metadata::Bucket;
 use s3s::{S3Request, S3Result};
 use types::BucketName;
 
-use crate::s3::authorize::{Actor, Deed, DeleteObject, Gate, Leave, PutObject};
+use crate::s3::authorize::{Deed, Gate, Leave, PutObject};
 use crate::s3::error;
 
 /// Whether a bucket lets `deed` write keys that begin with `prefix`. Where it only does because it is of the same account, the caller needs the right, too:
@@ -23,13 +23,7 @@ pub(super) async fn takes<T>(
         Leave::Given => Ok(true),
         Leave::Refused => Ok(false),
         Leave::Own => {
-            let door = gate.open(request, target.as_str(), None).await?;
-            match deed.actor {
-                Actor::Replication { marker: true, .. } => door.below::<DeleteObject>(prefix)?,
-                Actor::Replication { marker: false, .. } | Actor::Logging | Actor::Inventory => {
-                    door.below::<PutObject>(prefix)?;
-                }
-            }
+            gate.open(request, target.as_str(), None).await?.below::<PutObject>(prefix)?;
             Ok(true)
         }
     }

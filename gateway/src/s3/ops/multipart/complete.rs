@@ -1,6 +1,8 @@
 //! CompleteMultipartUpload: the chosen parts become the object. No byte moves.
 
-use metadata::records::{Checksum, ChecksumAlgorithm, ChecksumKind, Encryption, Part, Upload};
+use metadata::records::{
+    Checksum, ChecksumAlgorithm, ChecksumKind, Encryption, Part, ReplicationStatus, Upload,
+};
 use metadata::uploads::{Completion, UploadAt};
 use metadata::{Catalog, CatalogError, Entry, Etag, Located};
 use s3s::dto::{
@@ -15,9 +17,9 @@ use crate::changes::Changes;
 use crate::digest;
 use crate::put::Writer;
 use crate::rules::notification::Event;
-use crate::s3::authorize::{Authorized, Gate, PutObject};
+use crate::s3::authorize::{Authorized, Gate, PutObject, ReplicateObject};
 use crate::s3::encryption::Told;
-use crate::s3::{checksum, conditions, customer, describe, error, follow};
+use crate::s3::{checksum, conditions, customer, describe, error, follow, replica};
 
 /// Every part but the last has at least this many bytes.
 const PART_MIN: u64 = 5 * MIB;
@@ -30,9 +32,14 @@ pub(in crate::s3) async fn run(
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let input = &request.input;
-    let allowed: Authorized<PutObject> = gate
-        .object(&request, (&input.bucket, &input.key), None, input.expected_bucket_owner.as_deref())
-        .await?;
+    let expected = input.expected_bucket_owner.as_deref();
+    let door = gate.open(&request, &input.bucket, expected).await?;
+    let allowed: Authorized<PutObject> = door.object(&input.key, None).await?;
+    let replica = replica::asked(&request.uri, gate.now())?;
+    if replica.is_some() {
+        let _: Authorized<ReplicateObject> = door.object(&input.key, None).await?;
+    }
+    drop(door);
     let mut input = request.input;
     let at = under_way::at(&allowed, &input.key, &input.upload_id)?;
     let chosen = read_choice(&mut input)?;
@@ -49,7 +56,12 @@ pub(in crate::s3) async fn run(
 
     let following = follow::changes(changes, &allowed).await?;
     let mut detail = upload.detail.clone();
-    let sequel = following.created(&at.1, Event::CreatedCompleteMultipartUpload, &mut detail);
+    let sequel = if replica.is_some() {
+        detail.replication = Some(ReplicationStatus::Replica);
+        following.replicated(&at.1)
+    } else {
+        following.created(&at.1, Event::CreatedCompleteMultipartUpload, &mut detail)
+    };
     let completion = Completion {
         parts: parts.iter().map(|(number, part)| (*number, part.md5)).collect(),
         etag: Etag {
@@ -59,6 +71,7 @@ pub(in crate::s3) async fn run(
         checksums,
         preconditions: conditions::of_write(input.if_match.as_ref(), input.if_none_match.as_ref()),
         replication: detail.replication,
+        replica,
         sequel,
     };
     let size = parts.iter().fold(0_u64, |size, (_, part)| size.saturating_add(part.len));
