@@ -312,6 +312,7 @@ impl App {
             tls: GatewayTls::new(&operator.link)?,
             cluster,
             gateways,
+            vetting: vetting.clone(),
             clock: Arc::clone(&clock),
         };
         tasks.spawn(Arc::new(gate).run(node_listener, stop.clone()));

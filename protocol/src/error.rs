@@ -167,7 +167,9 @@ pub enum LinkError {
     #[error("the certificate cannot be made")]
     Certificate(#[source] rcgen::Error),
     /// The peer did not name a protocol of ours.
-    #[error("the peer speaks neither drystone/1 nor drystone-join/1 nor drystone-leave/1")]
+    #[error(
+        "the peer speaks neither drystone/1 nor drystone-join/1, drystone-leave/1 or drystone-standing/1"
+    )]
     UnknownProtocol,
     /// HTTP/2 failed.
     #[error("the HTTP/2 connection failed")]

@@ -119,7 +119,7 @@ pub(crate) async fn read<T: DeserializeOwned>(io: &mut impl Io) -> Result<T, Lin
     let mut bytes = vec![0; len];
     io.read_exact(&mut bytes).await?;
     message::decode_exactly(&bytes)
-        .ok_or(LinkError::Malformed("not a message of a join or a leave"))
+        .ok_or(LinkError::Malformed("not a message of this conversation"))
 }
 
 fn check_len(len: usize) -> Result<(), LinkError> {

@@ -11,7 +11,8 @@
 //! by a signed [`revision`].
 //!
 //! A stranger becomes a node by an [`invite`] and one exchange under the protocol `drystone-join/1` ([`join`]); an owner lets a node
-//! go by another under `drystone-leave/1` ([`leave`]).
+//! go by another under `drystone-leave/1` ([`leave`]), and learns
+//! what the network thinks of it by a third ([`standing`]).
 //!
 //! **Goals.** The line is the bottleneck: bytes are copied once, at the receiver, where a step must be in one piece to be verified.
 //! Every limit has a name ([`limits`]); nothing is allocated on a peer's word. An [`error`] says whose fault it is, and only what no
@@ -37,6 +38,7 @@ mod pace;
 pub mod receipt;
 pub mod revision;
 pub mod server;
+pub mod standing;
 pub mod steps;
 pub mod tls;
 pub mod version;

@@ -72,6 +72,10 @@ pub const STEP_MAX: u64 = 4 * MIB;
 pub const NAME_MAX: usize = 64;
 /// Bytes of the words in a refusal; longer words are cut.
 pub const WORDS_MAX: usize = 512;
+/// Findings in a standing; the newest are told.
+pub const EVIDENCE_MAX: usize = 8;
+/// Bytes of a finding's words, and of the reason of a rank.
+pub const EVIDENCE_WORDS_MAX: usize = 200;
 /// Gateways in an invite or a welcome.
 pub const GATEWAYS_MAX: usize = 12;
 /// Bytes of a gateway's address: a DNS name of 253 bytes, a colon and a port.
@@ -88,6 +92,10 @@ const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW && FRAME_MAX <= STREAM_
 const _: () = assert!(STEP_MAX.is_multiple_of(HASH_GROUP) && STEP_MAX <= SHARD_MAX);
 /// The longest postcard form of a shard id: varints of 10, 10, 10 and 5 bytes and a slot.
 const SHARD_ID_MAX: usize = 36;
+const _: () = assert!(
+    EVIDENCE_MAX * (10 + 1 + 1 + SHARD_ID_MAX + 2 + EVIDENCE_WORDS_MAX) + EVIDENCE_WORDS_MAX + 128
+        <= MESSAGE_MAX
+);
 const _: () = assert!(DROPS_MAX * (SHARD_ID_MAX + 1) + MESSAGE_MAX <= DROP_MAX);
 const _: () = assert!(
     INVENTORY_MAX as usize * (SHARD_ID_MAX + 10 + 32) + MESSAGE_MAX <= INVENTORY_ANSWER_MAX

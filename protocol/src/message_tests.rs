@@ -11,6 +11,7 @@ use crate::join::{JoinAnswer, JoinRequest};
 use crate::leave::{LeaveAnswer, LeaveRequest, Wish};
 use crate::receipt::{Receipt, ReceiptEntry};
 use crate::revision::{Action, Revision, SignedRevision};
+use crate::standing::{Exhibit, Fault, Rank, Report, StandingAnswer, StandingRequest, Wanting};
 use crate::version::Versions;
 
 fn shard(index: u32) -> ShardId {
@@ -172,6 +173,47 @@ fn leaving_has_the_same_bytes_for_ever() {
     golden("leave-leaving", &LeaveAnswer::Leaving { groups: 300, since: Timestamp(1_000) });
     golden("leave-left", &LeaveAnswer::Left);
     golden("leave-refused", &LeaveAnswer::Refused { why: "because".to_owned() });
+}
+
+#[test]
+fn a_standing_has_the_same_bytes_for_ever() {
+    golden("standing", &StandingRequest { versions: Versions(vec![1]) });
+    let report = Report {
+        rank: Rank::Good,
+        since: None,
+        reason: String::new(),
+        by_operator: false,
+        lost: 0,
+        late: 300,
+        available: 750_000,
+        audits: 459,
+        owned_up: 2,
+        wanting: Some(Wanting { audits: 1, hours: 168, bytes: 1 << 30 }),
+        evidence: Vec::new(),
+    };
+    golden("standing-newcomer", &StandingAnswer::Told(report.clone()));
+    let faults = [Fault::Missing, Fault::Corrupt, Fault::Breach, Fault::Late, Fault::OwnedUp];
+    let exhibit = |fault| Exhibit {
+        at: Timestamp(1_000),
+        fault,
+        shard: (fault == Fault::Corrupt).then(|| shard(1)),
+        words: "because".to_owned(),
+    };
+    let ranks = [Rank::Warned, Rank::Suspended, Rank::Disqualified];
+    for (name, rank) in ["warned", "suspended", "disqualified"].into_iter().zip(ranks) {
+        let report = Report {
+            rank,
+            since: Some(Timestamp(1_000)),
+            reason: "because".to_owned(),
+            by_operator: true,
+            lost: 7_400,
+            wanting: None,
+            evidence: faults.map(exhibit).to_vec(),
+            ..report.clone()
+        };
+        golden(&format!("standing-{name}"), &StandingAnswer::Told(report));
+    }
+    golden("standing-refused", &StandingAnswer::Refused { why: "because".to_owned() });
 }
 
 #[test]

@@ -47,10 +47,12 @@ pub enum Purpose {
     Join,
     /// A known node whose owner wants it to leave, or to stay.
     Leave,
+    /// A known node whose owner wants to know what is thought of it.
+    Standing,
 }
 
 impl Purpose {
-    const ALL: [Self; 3] = [Self::Link, Self::Join, Self::Leave];
+    const ALL: [Self; 4] = [Self::Link, Self::Join, Self::Leave, Self::Standing];
 
     /// The protocol's name.
     #[must_use]
@@ -59,6 +61,7 @@ impl Purpose {
             Self::Link => b"drystone/1",
             Self::Join => b"drystone-join/1",
             Self::Leave => b"drystone-leave/1",
+            Self::Standing => b"drystone-standing/1",
         }
     }
 }
@@ -76,6 +79,7 @@ pub struct NodeTls {
     link: TlsConnector,
     join: TlsConnector,
     leave: TlsConnector,
+    standing: TlsConnector,
 }
 
 impl NodeTls {
@@ -103,6 +107,7 @@ impl NodeTls {
             link: connector(Purpose::Link),
             join: connector(Purpose::Join),
             leave: connector(Purpose::Leave),
+            standing: connector(Purpose::Standing),
         })
     }
 
@@ -119,6 +124,7 @@ impl NodeTls {
             Purpose::Link => &self.link,
             Purpose::Join => &self.join,
             Purpose::Leave => &self.leave,
+            Purpose::Standing => &self.standing,
         };
         let name = ServerName::try_from(SERVER_NAME).expect("a literal DNS name");
         let stream = within("the TLS handshake", connector.connect(name, io)).await?;

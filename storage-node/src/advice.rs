@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use protocol::standing::{Rank, Report};
 use serde::{Deserialize, Serialize};
 use types::{GIB, MIB, Timestamp};
 
@@ -117,6 +118,7 @@ impl DiskSpace {
 /// What follows from a status, worst first; a good word before everything else if nothing has to be done.
 pub(crate) fn advise(status: &NodeStatus, now: Timestamp) -> Vec<Finding> {
     let mut found = store(&status.store);
+    found.extend(status.standing.as_ref().and_then(standing));
     found.extend(status.leaving.map(leaving));
     found.extend(room(status));
     found.extend(frame(&status.frame, now));
@@ -233,6 +235,25 @@ fn frame(frame: &FrameReport, now: Timestamp) -> Vec<Finding> {
         }
     });
     overstepped.into_iter().chain(trouble).chain(shut).collect()
+}
+
+fn standing(report: &Report) -> Option<Finding> {
+    let why = if report.reason.is_empty() { String::new() } else { format!(": {}", report.reason) };
+    let look = "`drystone-node standing` has the evidence; look at the disk and the line with `drystone-node doctor`";
+    match report.rank {
+        Rank::Good => None,
+        Rank::Warned => {
+            Some(Finding::warning("standing", format!("The network warns this node{why}."), look))
+        }
+        Rank::Suspended => {
+            let words = format!("The network gives this node nothing new for now{why}.");
+            Some(Finding::bad("standing", words, look))
+        }
+        Rank::Disqualified => {
+            let words = format!("The network does not trust this node any more{why}.");
+            Some(Finding::bad("standing", words, "speak with the operator of the network"))
+        }
+    }
 }
 
 fn leaving(departure: Departure) -> Finding {
@@ -365,6 +386,33 @@ mod tests {
         assert!(found[1].fix.as_ref().is_some_and(|fix| fix.contains("resume")));
         status.frame.violations = 1;
         assert_eq!(worst(&status), (Severity::Warning, "frame".to_owned()));
+    }
+
+    #[test]
+    fn a_bad_standing_is_told_with_its_reason_and_leaving_is_no_trouble() {
+        let mut status = status(NOW);
+        status.leaving = Some(Departure { groups: 3, since: Some(NOW) });
+        let report = |rank| Report {
+            rank,
+            since: None,
+            reason: "it lost a shard".to_owned(),
+            by_operator: false,
+            lost: 7_000,
+            late: 0,
+            available: 900_000,
+            audits: 5,
+            owned_up: 0,
+            wanting: None,
+            evidence: Vec::new(),
+        };
+        status.standing = Some(report(Rank::Good));
+        let found = advise(&status, NOW);
+        assert_eq!(found[0].severity, Severity::Good);
+        assert!(found[1].words.contains("3 placement groups"), "{found:?}");
+        status.standing = Some(report(Rank::Suspended));
+        let found = advise(&status, NOW);
+        assert_eq!(found[0].severity, Severity::Bad);
+        assert!(found[0].words.ends_with("for now: it lost a shard."), "{found:?}");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kv::rocks::RocksShared;
 use protocol::dial::Dial;
 use protocol::identity::{NodeIdentity, Trust};
 use protocol::limits::LinkSettings;
+use protocol::standing::Report;
 use protocol::tls::NodeTls;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -69,6 +70,7 @@ pub(crate) struct View {
 struct Beside {
     page: OnceLock<SocketAddr>,
     leaving: Mutex<Option<Departure>>,
+    standing: Mutex<Option<Report>>,
 }
 
 /// How a node is: its effective frame and its live use.
@@ -96,6 +98,8 @@ pub struct NodeStatus {
     pub page: Option<SocketAddr>,
     /// How far the node has come on its way out; nothing, if it stays.
     pub leaving: Option<Departure>,
+    /// What the network thinks of the node, as a gateway last said.
+    pub standing: Option<Report>,
     /// Bytes of shards taken since the start.
     pub stored_bytes: u64,
     /// Bytes of shards asked for since the start.
@@ -266,7 +270,8 @@ impl View {
             links: self.links.iter().map(|link| link.borrow().clone()).collect(),
             clock_ahead_ms: clock_gap.ahead_ms(),
             page: self.beside.page.get().copied(),
-            leaving: *self.beside.leaving.lock().unwrap_or_else(PoisonError::into_inner),
+            leaving: *locked(&self.beside.leaving),
+            standing: locked(&self.beside.standing).clone(),
             stored_bytes: counters.stored_bytes.load(Relaxed),
             fetched_bytes: counters.fetched_bytes.load(Relaxed),
             dropped_shards: counters.dropped_shards.load(Relaxed),
@@ -289,8 +294,27 @@ impl View {
 
     /// Notes how far the node has come on its way out; nothing, if it stays.
     pub(crate) fn leaves(&self, departure: Option<Departure>) {
-        *self.beside.leaving.lock().unwrap_or_else(PoisonError::into_inner) = departure;
+        *locked(&self.beside.leaving) = departure;
     }
+
+    /// Notes what the network thinks of the node.
+    pub(crate) fn stands(&self, report: Report) {
+        *locked(&self.beside.standing) = Some(report);
+    }
+
+    /// Another way to gateways than links, within the owner's frame.
+    pub(crate) fn dialer(&self) -> Arc<dyn Dial> {
+        Arc::new(ShapedDial::new(Arc::clone(self.parts.frame.shaper()), None))
+    }
+
+    /// Whether the owner's frame lets the node on the line now.
+    pub(crate) fn may_call(&self) -> bool {
+        self.parts.frame.report().network.allowed
+    }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for View {

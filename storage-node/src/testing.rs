@@ -38,6 +38,7 @@ pub(crate) fn status(now: Timestamp) -> NodeStatus {
         clock_ahead_ms: Some(12),
         page: None,
         leaving: None,
+        standing: None,
         stored_bytes: 2_000_000,
         fetched_bytes: 3_000_000,
         dropped_shards: 4,

@@ -18,6 +18,7 @@ mod error;
 mod estimate;
 mod fsck;
 mod health;
+mod invites;
 mod keys;
 mod kms;
 pub mod metrics;
@@ -151,7 +152,7 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/admin/v1/nodes", get(nodes::list))
         .route("/admin/v1/nodes/{id}", get(nodes::show))
         .route("/admin/v1/nodes/{id}/{change}", post(nodes::change))
-        .route("/admin/v1/invites", post(nodes::invite).delete(nodes::revoke))
+        .route("/admin/v1/invites", post(invites::invite).delete(invites::revoke))
         .route("/admin/v1/durability", get(durability::show))
         .route("/admin/v1/durability/object", get(durability::object))
         .route("/admin/v1/fsck", post(fsck::run))

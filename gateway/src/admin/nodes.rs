@@ -1,18 +1,15 @@
-//! Nodes, how they have done, and the invites that let them in.
+//! Nodes: how they have done, and what the operator makes of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use http::StatusCode;
+use metadata::CatalogError;
 use metadata::records::{
     Fault, Finding, Node, NodeState, PlacementGroup, Rank, RankChange, Source, Standing,
 };
-use metadata::{CatalogError, Guest};
-use protocol::invite::{Invite, Token};
 use serde::{Deserialize, Serialize};
 use types::{AccountId, GroupId, NodeId};
 
@@ -25,15 +22,8 @@ use crate::nodes::score::{self, WORDS_MAX};
 use crate::nodes::vetting::{Newcomer, Wanting};
 use crate::nodes::{NodeStatus, rank_name};
 
-/// Hours an invite is good for, unless the operator says otherwise: a week.
-const INVITE_HOURS: u32 = 7 * 24;
-/// Hours an invite is good for at most: a year. A forgotten invite is an open door.
-const INVITE_HOURS_MAX: u32 = 366 * 24;
-
 /// Segments that are counted of what a leaving node still has to hand over, in each group.
 const REMAINING_MAX: usize = 10_000;
-/// Bytes of a region's name.
-const REGION_MAX: usize = 64;
 
 /// A node as it is shown.
 #[derive(Serialize)]
@@ -148,36 +138,6 @@ pub(super) struct Why {
     /// For the node's owner to read.
     #[serde(default)]
     reason: String,
-}
-
-/// For how long to invite.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewInvite {
-    #[serde(default = "default_hours")]
-    hours: u32,
-    /// Whose node it will be.
-    owner: Option<AccountId>,
-    /// Where it stands.
-    region: Option<String>,
-}
-
-fn default_hours() -> u32 {
-    INVITE_HOURS
-}
-
-/// An invite.
-#[derive(Serialize)]
-pub(super) struct ShownInvite {
-    invite: String,
-    expires: String,
-}
-
-/// Which invite to take back.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RevokedInvite {
-    invite: String,
 }
 
 /// `GET /admin/v1/nodes`
@@ -308,55 +268,6 @@ async fn leaving(
     let done = slots_waiting + slots_moving == 0;
     let since = rfc3339(since);
     Ok(Some(Leaving { since, slots_waiting, slots_moving, segments_left, done }))
-}
-
-/// `POST /admin/v1/invites`
-pub(super) async fn invite(
-    _: Operator,
-    State(admin): State<Arc<AdminParts>>,
-    body: Result<Json<NewInvite>, JsonRejection>,
-) -> Result<(StatusCode, Json<ShownInvite>), ApiError> {
-    let NewInvite { hours, owner, region } = match body {
-        Ok(Json(new)) => new,
-        // No body at all is fine: an invite with every default.
-        Err(JsonRejection::MissingJsonContentType(_)) => {
-            NewInvite { hours: INVITE_HOURS, owner: None, region: None }
-        }
-        Err(rejection) => return Err(unreadable(rejection)),
-    };
-    if let Some(owner) = &owner
-        && admin.catalog.account(owner).await?.is_none()
-    {
-        return Err(CatalogError::Missing("account").into());
-    }
-    let printable = |region: &String| {
-        (1..=REGION_MAX).contains(&region.len()) && !region.chars().any(char::is_control)
-    };
-    if !region.as_ref().is_none_or(printable) {
-        return Err(ApiError::Invalid(format!("a region's name has 1 to {REGION_MAX} bytes")));
-    }
-    if !(1..=INVITE_HOURS_MAX).contains(&hours) {
-        return Err(ApiError::Invalid(format!(
-            "an invite is good for 1 to {INVITE_HOURS_MAX} hours"
-        )));
-    }
-    let good_for = Duration::from_secs(u64::from(hours) * 3600);
-    let token = Token::random();
-    admin.catalog.create_invite_for(token.digest(), good_for, Guest { owner, region }).await?;
-    let expires = rfc3339(admin.clock.now().plus(good_for));
-    Ok((StatusCode::CREATED, Json(ShownInvite { invite: admin.invites.make(token), expires })))
-}
-
-/// `DELETE /admin/v1/invites`
-pub(super) async fn revoke(
-    _: Operator,
-    State(admin): State<Arc<AdminParts>>,
-    body: Result<Json<RevokedInvite>, JsonRejection>,
-) -> Result<StatusCode, ApiError> {
-    let Json(RevokedInvite { invite }) = body.map_err(unreadable)?;
-    let invite: Invite = invite.parse().map_err(|error| ApiError::Invalid(format!("{error}")))?;
-    admin.catalog.revoke_invite(invite.token.digest()).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 impl ShownNode {

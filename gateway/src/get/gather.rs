@@ -510,8 +510,7 @@ fn report(
 }
 
 /// Whether a node must have a shard by now, as the catalog sees it this moment: it holds the slot, the segment is still there, the shard is not
-/// known to be missing, it is not still on its way, and the node had its chance to say what it lost while it was away. Only then is
-/// "not found" the node's fault.
+/// known to be missing, and it is not still on its way. Only then may "not found" be the node's fault.
 pub(crate) async fn must_hold(
     sources: &Sources,
     shard: ShardId,
@@ -530,6 +529,5 @@ pub(crate) async fn must_hold(
         slot.node == Some(node) && filled
     });
     let settled = nodes.now().since(stream.created) >= FRESH;
-    let compared = nodes.member(node).is_some_and(|member| member.compared());
-    Ok(holds && settled && compared && !row.missed.contains(shard.slot))
+    Ok(holds && settled && !row.missed.contains(shard.slot))
 }

@@ -19,6 +19,7 @@ use types::NodeId;
 use types::clock::SharedClock;
 
 use super::Nodes;
+use super::vetting::VettingRules;
 
 /// Connections that have not proved who they are yet; more wait in the listen queue.
 const STRANGERS_MAX: usize = 256;
@@ -37,6 +38,8 @@ pub struct Gate {
     pub cluster: ClusterId,
     /// Where nodes should dial, told to those that join.
     pub gateways: Vec<protocol::dial::Address>,
+    /// When a newcomer gets a full share.
+    pub vetting: VettingRules,
     /// The time.
     pub clock: SharedClock,
 }
@@ -85,6 +88,7 @@ impl Gate {
             Ok(arrival) => match arrival.purpose {
                 Purpose::Join => self.join(arrival, peer).await,
                 Purpose::Leave => self.leave(arrival, peer).await,
+                Purpose::Standing => self.tell(arrival, peer).await,
                 Purpose::Link => self.link(arrival, peer, permit).await,
             },
         }

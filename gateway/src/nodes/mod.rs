@@ -14,6 +14,7 @@ mod member;
 pub mod outlook;
 pub mod placement;
 pub mod score;
+mod tell;
 pub mod vetting;
 
 use std::collections::HashMap;
@@ -177,7 +178,8 @@ impl Nodes {
     }
 
     /// Notes that a node did not give what it was asked for. Of whose fault that is, nothing is assumed: away, busy, full and stale are
-    /// nobody's; a shard that is not there is the node's only if it must be there, which the caller knows (`due`).
+    /// nobody's; a shard that is not there is the node's only if it must be there, which the caller knows (`due`), and if it had its chance to
+    /// say what it lost while it was away.
     pub fn did_not(
         &self,
         node: NodeId,
@@ -186,9 +188,12 @@ impl Nodes {
         error: &NodeError,
         due: bool,
     ) {
+        let heard = self.member(node).is_some_and(|member| member.compared());
         let (fault, words) = match error {
             NodeError::Misbehaved(evidence) => return self.blame_in(evidence, source),
-            NodeError::NotFound if due => (Fault::Missing, "the node does not hold it".to_owned()),
+            NodeError::NotFound if due && heard => {
+                (Fault::Missing, "the node does not hold it".to_owned())
+            }
             NodeError::Failed { words } => (Fault::OwnedUp, words.clone()),
             NodeError::Unreachable(Loss::TooSlow { .. }) => (Fault::Late, error.to_string()),
             _ => return,

@@ -12,6 +12,7 @@ use types::entropy::{random_below, random_u64};
 use types::{Geometry, GeometryName, GroupId, NodeId, Timestamp};
 
 use super::PutError;
+use crate::compute;
 use crate::nodes::placement::{Candidate, Chosen, TooFew, choose, target};
 use crate::nodes::vetting::VettingRules;
 use crate::nodes::{Member, Nodes};
@@ -211,15 +212,12 @@ impl Placer {
         let row = geometry.geometry();
         let network = self.network().await?;
         let candidates: Vec<Candidate> = network.candidates().cloned().collect();
-        let Chosen { members, unreadable } = match choose(
-            &row,
-            &candidates,
-            network.vetted(),
-            random_u64,
-        ) {
+        let (online, vetted) = (candidates.len(), network.vetted());
+        // Making the worst hour better may take some hundred milliseconds.
+        let chosen = compute::run(move || choose(&row, &candidates, vetted, random_u64)).await;
+        let Chosen { members, unreadable } = match chosen {
             Ok(chosen) => chosen,
             Err(TooFew { found, needed }) => {
-                let online = candidates.len();
                 tracing::warn!(
                     %geometry, online, found, needed,
                     "no placement group can be formed: too few nodes of different owners, subnets and regions, or too many newcomers"

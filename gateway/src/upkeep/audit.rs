@@ -143,9 +143,6 @@ impl Upkeep {
     /// One audit; what came of it, if there was something to ask for.
     async fn look(&self, member: &Arc<Member>) -> Result<Option<&'static str>, UpkeepError> {
         let node = member.id();
-        if !member.compared() {
-            return Ok(None);
-        }
         let holds = self.catalog.groups_of(node).await?;
         let drawn = {
             let census = self.census.read().unwrap_or_else(PoisonError::into_inner);

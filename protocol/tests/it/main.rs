@@ -6,5 +6,6 @@ mod conversation;
 mod hostile;
 mod joining;
 mod leaving;
+mod standing;
 mod trust;
 mod world;

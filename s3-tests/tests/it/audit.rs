@@ -4,11 +4,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use drystone_s3_tests::bytes::Content;
 use drystone_s3_tests::client::Client;
-use drystone_s3_tests::cluster::{Cluster, Options};
+use drystone_s3_tests::cluster::{Cluster, Options, binary};
 use drystone_s3_tests::hostile::{HostileNode, Mode};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -41,6 +42,16 @@ async fn put_objects(s3: &Client, count: u64) -> Vec<(String, Content)> {
 fn node(cluster: &Cluster, name: &str) -> Value {
     let id = cluster.node_state(name).id().to_owned();
     cluster.admin_json(&["node", "show", &id])
+}
+
+/// What the owner of a node process is told of it.
+fn standing(cluster: &Cluster, index: usize) -> Value {
+    let mut command = Command::new(binary("drystone-node"));
+    let asked = command.args(["standing", "--json", "--data"]).arg(cluster.node_dir(index));
+    let output = asked.output().expect("the drystone-node binary starts");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// How many of a node's findings are of this fault.
@@ -95,6 +106,12 @@ async fn rot_that_nobody_reads_is_found_by_audits_repaired_and_suspends_its_node
     assert_eq!(ranks, ["suspended", "warned"], "fair warning came first: {bad}");
     let shown = cluster.admin(&["node", "show", bad["id"].as_str().unwrap()]);
     assert!(shown.contains("suspended") && shown.contains("corrupt"), "{shown}");
+
+    // The owner reads the same on the node's machine.
+    let owner = standing(&cluster, 0);
+    assert_eq!((&owner["rank"], &owner["reason"]), (&bad["rank"], &bad["reason"]), "{owner}");
+    assert_eq!(owner["evidence"][0]["fault"], "corrupt", "{owner}");
+    assert_eq!(standing(&cluster, 1)["rank"], "good");
 
     for index in 1..6 {
         let good = node(&cluster, &format!("node-{index}"));

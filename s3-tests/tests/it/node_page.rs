@@ -125,6 +125,8 @@ fn seen_in_a_browser(cluster: &Cluster, page: SocketAddr) {
         "class=\"kept\"",
         "class=\"taken\"",
         "Disk space</th>",
+        "in good standing",
+        "a newcomer gets a smaller share",
         "Pause for an hour",
         "linked</strong>",
         &cluster.node_address().to_string(),
@@ -209,7 +211,14 @@ async fn paused_and_resumed(cluster: &Cluster, page: SocketAddr) {
 
 /// Status, history and metrics agree with each other and with the command line.
 async fn counted(cluster: &Cluster, page: SocketAddr) {
-    let status = get_json(page, "/api/status");
+    let status = cluster
+        .eventually("what the network thinks of the node", SOON, || {
+            let status = get_json(page, "/api/status");
+            let told = status["standing"]["rank"] == "good";
+            if told { Ok(status) } else { Err(status.to_string()) }
+        })
+        .await;
+    assert!(status["standing"]["wanting"]["hours"].as_u64() > Some(0), "{status}");
     let told = cluster.node_status(&cluster.node_dir(0)).expect("the node runs");
     let keys = |value: &Value| -> Vec<String> {
         value.as_object().expect("an object").keys().cloned().collect()

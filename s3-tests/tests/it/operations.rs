@@ -37,8 +37,15 @@ fn every_command_explains_itself() {
         ),
         (
             "drystone-node",
-            &[&["join"][..], &["run"], &["status"], &["doctor"], &["leave"], &["install-service"]]
-                [..],
+            &[
+                &["join"][..],
+                &["run"],
+                &["status"],
+                &["doctor"],
+                &["leave"],
+                &["standing"],
+                &["install-service"],
+            ][..],
         ),
     ] {
         for command in commands {

@@ -8,6 +8,7 @@ mod log;
 mod notify;
 mod run;
 mod service;
+mod standing;
 mod status;
 
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ enum Command {
     Doctor(Box<doctor::Doctor>),
     /// Leave the network in good order: what the node holds goes to others first.
     Leave(leave::Leave),
+    /// Show what the network thinks of this node, and why.
+    Standing(standing::Standing),
     /// Install a service of systemd that starts the node with the machine.
     InstallService(service::InstallService),
     /// Show or set the frame: what the node may take of disk, line, processors and memory, and when.
@@ -87,6 +90,7 @@ impl Command {
             Self::Status(status) => status.run(),
             Self::Doctor(doctor) => doctor.run().await,
             Self::Leave(leave) => leave.run().await,
+            Self::Standing(standing) => standing.run().await,
             Self::InstallService(service) => service.run(),
             Self::Frame(frame) => frame.run(),
             Self::Pause(pause) => pause.run(),

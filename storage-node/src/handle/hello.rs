@@ -32,6 +32,6 @@ pub(crate) async fn run(node: &Node, request: HelloRequest) -> Result<NodeFacts,
     Ok(NodeFacts {
         name: node.settings.name.clone(),
         software: SOFTWARE.to_owned(),
-        capacity: node.settings.disk.0,
+        capacity: node.frame.lent().disk.0,
     })
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use protocol::standing::{Rank, Report};
+
 use crate::advice::Severity;
 use crate::app::NodeStatus;
 use crate::frame::report::{FrameReport, LimitReport};
@@ -17,6 +19,9 @@ pub(crate) fn text(status: &NodeStatus) -> String {
     disk(&mut page, status);
     frame(&mut page, &status.frame);
     traffic(&mut page, status);
+    if let Some(report) = &status.standing {
+        standing(&mut page, report);
+    }
     page.0
 }
 
@@ -84,6 +89,22 @@ fn frame(page: &mut Exposition, frame: &FrameReport) {
     page.counter("node_limit_violations_total", words, frame.violations);
     let allowed = u8::from(frame.network.allowed);
     page.gauge("node_network_allowed", "Whether the owner's limits let it on the line.", allowed);
+}
+
+/// What the network thinks of the node.
+fn standing(page: &mut Exposition, report: &Report) {
+    let rank = match report.rank {
+        Rank::Good => 0,
+        Rank::Warned => 1,
+        Rank::Suspended => 2,
+        Rank::Disqualified => 3,
+    };
+    let words =
+        "What the network trusts the node with: 0 everything, 1 warned, 2 nothing new, 3 nothing.";
+    page.gauge("node_rank", words, rank);
+    page.counter("node_audits_passed_total", "Audits passed since it joined.", report.audits);
+    let vetted = u8::from(report.wanting.is_none());
+    page.gauge("node_vetted", "Whether the node gets a full share of new data.", vetted);
 }
 
 /// Milliseconds in seconds, exactly.

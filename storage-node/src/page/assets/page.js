@@ -144,6 +144,43 @@ function showLinks(links, now) {
   );
 }
 
+const RANKS = {
+  good: ["good", "in good standing"], warned: ["warning", "warned"], suspended: ["bad", "gets nothing new for now"],
+  disqualified: ["bad", "not trusted any more"],
+};
+const FAULTS = {
+  missing: "a shard was missing", corrupt: "a shard was wrong", breach: "the protocol was broken", late: "an answer was late",
+  owned_up: "the node reported rot itself, which costs it nothing",
+};
+
+/** What the network thinks of the node; hidden until a gateway has said so. */
+function showStanding(report) {
+  at("standing-section").hidden = report === null;
+  if (report === null) return;
+  const [severity, rank] = RANKS[report.rank];
+  const percent = (millionths) => `${(millionths / 10000).toFixed(2)} %`;
+  const rows = [
+    ["Reputation", [make("strong", { class: severity }, `${SIGNS[severity]} ${rank}`), report.reason]],
+    ["Audits", [`${report.audits} passed; ${percent(report.lost)} of what was looked at was lost or wrong`]],
+    ["Late answers", [percent(report.late)]],
+    ["Connected", [`${percent(report.available)} of the week`]],
+    ["Vetting", [report.wanting ? wanting(report.wanting) : "done: the node gets a full share of new data"]],
+  ];
+  for (const { at: when, fault, words: details } of report.evidence) {
+    rows.push([time(when), [`${FAULTS[fault] ?? fault}: ${details}`]]);
+  }
+  at("standing").replaceChildren(...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, ...value)]));
+}
+
+/** What a newcomer has still to show. */
+function wanting({ audits, hours, bytes }) {
+  const parts = [];
+  if (audits > 0) parts.push(`${audits} more audits`);
+  if (hours > 0) parts.push(`${lasting(hours * 3600)} more as a member`);
+  if (bytes > 0) parts.push(`${size(bytes)} more to keep`);
+  return `a newcomer gets a smaller share; still to show: ${parts.join(", ") || "nothing"}`;
+}
+
 function showStatus(status) {
   document.title = `${status.name} · Drystone node`;
   at("name").textContent = status.name;
@@ -153,6 +190,7 @@ function showStatus(status) {
   showNext(status.advice);
   showFrame(status);
   showControls(status.frame);
+  showStanding(status.standing);
   showLinks(status.links, Date.now());
 }
 
