@@ -77,6 +77,12 @@ impl Reader {
         Self { purpose: Purpose::Upkeep, ..self.clone() }
     }
 
+    /// The same for bytes that leave on a customer's behalf.
+    #[must_use]
+    pub fn for_customers(&self) -> Self {
+        Self { purpose: Purpose::Customer, ..self.clone() }
+    }
+
     /// Where reads are counted.
     #[must_use]
     pub fn metering(&self) -> &Arc<Metering> {

@@ -133,8 +133,16 @@ async fn every_change_tells_what_it_stored_and_released(world: World) {
     world.catalog.append_object(world.session, &append).await.expect("appended");
     assert_eq!(news(&world).await, [stored(SEGMENT)]);
 
-    let rename =
-        Rename { source: a.clone(), target: b.clone(), token: None, sequel: Sequel::default() };
+    let c = key("c");
+    let seen = world.commit(&world.inline(&c)).await.expect("stored");
+    let same = Preconditions { manifest: Some(seen.manifest), ..Preconditions::default() };
+    let grown = world.stream(1, Local);
+    let regrown = NewObject { preconditions: same, ..world.whole(&c, &grown) };
+    world.catalog.regrow_object(world.session, &regrown).await.expect("written anew");
+    assert_eq!(news(&world).await, [released(6), stored(6), stored(SEGMENT)]);
+
+    let sequel = Sequel::default();
+    let rename = Rename { source: a.clone(), target: b.clone(), token: None, sequel };
     world.catalog.rename_object(&world.bucket, &rename, |_, _| Ok(())).await.expect("renamed");
     assert_eq!(news(&world).await, [released(3 * SEGMENT)]);
 

@@ -44,6 +44,8 @@ async fn ten_thousand_parts_are_completed_replaced_copied_and_deleted() {
         assert_eq!(world.streams_of(&key("a")).await.expect("there").len(), PARTS as usize);
     }
     world.collect_all().await;
+    // Completes of several steps have told no part twice.
+    crate::outbox::check(&world).await;
     let copy = world.copy(&key("a"), &key("b")).await.expect("located");
     world.commit(&copy).await.expect("copied");
     world.delete(&key("a")).await.expect("deleted");
@@ -54,6 +56,7 @@ async fn ten_thousand_parts_are_completed_replaced_copied_and_deleted() {
     world.delete(&key("b")).await.expect("deleted");
     world.collect_all().await;
     assert_eq!(world.fsck().await.streams, 0);
+    crate::outbox::check(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,9 +9,11 @@
 //! Memory: what the reader reads ahead ([`crate::get::stream`]), however large the version is.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES,
 };
@@ -25,6 +27,7 @@ use super::ReplicationError;
 use super::client::{Client, ClientError, Payload, Place, STRICT};
 use super::worker::ReplicationWorker;
 use crate::changes::Replicate;
+use crate::metering::Payer;
 use crate::rules::replication::Destination;
 use crate::s3::checksum_name;
 
@@ -243,8 +246,18 @@ impl Sending<'_> {
         if len == 0 {
             return Ok(Payload::Text(Vec::new()));
         }
-        let body = self.worker.recoder.reader.open(located, range, None).await?;
-        Ok(Payload::Stream(body, len))
+        let reader = self.worker.recoder.reader.for_customers();
+        let (metering, payer) = (Arc::clone(reader.metering()), self.payer().await?);
+        let body = reader.open(located, range, None).await?;
+        let counted = body.inspect_ok(move |bytes| metering.egress(&payer, bytes.len() as u64));
+        Ok(Payload::Stream(counted.boxed(), len))
+    }
+
+    /// Who pays for bytes that leave: the owner of the bucket they are of.
+    async fn payer(&self) -> Result<Arc<Payer>, CatalogError> {
+        let (name, bucket) = &self.task.bucket;
+        let account = self.worker.catalog.bucket(name).await?.owner;
+        Ok(Arc::new(Payer { account, bucket: *bucket, key: None }))
     }
 }
 
