@@ -17,6 +17,7 @@
 
 mod commit;
 mod options;
+mod rewrite;
 mod shared;
 mod view;
 

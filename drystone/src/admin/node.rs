@@ -42,6 +42,8 @@ The node begins anew with a newcomer's goodwill; the evidence stays to be seen. 
 Example:
   drystone admin node reinstate 3f9c12ab04de --reason 'new disk'";
 
+const VOUCH_EXAMPLES: &str = "Example:\n  drystone admin node vouch 3f9c12ab04de";
+
 const LEAVE_EXAMPLES: &str = "\
 The node gets no new shards, and what it holds is rebuilt on others while it serves on. It may be switched off once `node show` says that
 nothing is left. `stay` takes it back.
@@ -80,6 +82,7 @@ pub(crate) enum Node {
     /// Undo a warning, a suspension or a disqualification.
     Reinstate(Reinstate),
     /// Give a newcomer a full share of new data without waiting for its audits.
+    #[command(after_help = VOUCH_EXAMPLES)]
     Vouch(One),
     /// Let a node leave: what it holds is rebuilt on others while it serves on.
     Leave(Leave),

@@ -45,7 +45,10 @@ impl Model {
     /// The chance that fewer than `k` of `survivors` are left at the end of a window.
     #[must_use]
     pub fn loss(&self, k: usize, survivors: usize) -> f64 {
-        fewer_than(k, std::iter::repeat_n(1.0 - self.vanishes(), survivors))
+        if survivors < k {
+            return 1.0;
+        }
+        fewer_than(k, std::iter::repeat_n(1.0 - self.vanishes(), survivors)).min(1.0)
     }
 
     /// How many nines the data has for a year: −log₁₀ of the chance that it is lost in it.
@@ -58,7 +61,7 @@ impl Model {
     /// Hours until fewer than r of the group's members are left, on average, if nothing is repaired before; 0 if repair has work now.
     #[must_use]
     pub fn hours_until_repair(&self, geometry: &Geometry, survivors: usize) -> f64 {
-        (geometry.r..=survivors).map(|left| 1.0 / (left as f64 * self.rate)).sum()
+        (geometry.r..=survivors).fold(0.0, |sum, left| sum + 1.0 / (left as f64 * self.rate))
     }
 }
 

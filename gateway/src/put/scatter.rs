@@ -28,7 +28,7 @@ pub const STRAGGLERS_MAX: u64 = 64 * MIB;
 /// The sender runs at most this many bytes per slot ahead of the w-th fastest slot.
 const AHEAD: u64 = 8 * UNIT;
 /// A node that is full gets no new shards for this long, if it does not say earlier that it has room again.
-const CLOSED_FULL: std::time::Duration = std::time::Duration::from_secs(30);
+pub const CLOSED_FULL: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Bytes held by stragglers, over all requests of the process.
 static STRAGGLING: AtomicU64 = AtomicU64::new(0);

@@ -27,6 +27,7 @@ use crate::get::locate::Segment;
 use crate::metering::Purpose;
 use crate::nodes::Member;
 use crate::nodes::outlook::Model;
+use crate::put::scatter::CLOSED_FULL;
 
 /// Segments repaired at a time.
 const AT_ONCE: usize = 2;
@@ -359,6 +360,8 @@ impl Upkeep {
                     tracing::warn!(segment = %id, %slot, node = %member.id(), "a repaired shard has another root")
                 }
                 Err(NodeError::Misbehaved(evidence)) => self.nodes.blame(&evidence),
+                // Or each round would read k shards for nothing.
+                Err(NodeError::Full) => member.full_until(self.clock.now().plus(CLOSED_FULL)),
                 Err(error) => {
                     tracing::info!(segment = %id, %slot, node = %member.id(), %error, "a repaired shard was not stored")
                 }

@@ -9,6 +9,7 @@ use rocksdb::{ColumnFamily, DB, FlushOptions, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
 use super::options::{Durability, Owned};
+use super::rewrite::Rewriter;
 use crate::engine::{CommitOrder, Leases};
 use crate::error::KvError;
 use crate::resolver::Resolver;
@@ -99,6 +100,7 @@ pub(super) struct Committer {
     resolver: Resolver,
     durability: Durability,
     flush: Option<TimedFlush>,
+    rewriter: Option<Rewriter>,
     /// Set by the first failed write; nothing is written after it.
     poison: Option<KvError>,
 }
@@ -126,6 +128,7 @@ impl Committer {
             resolver: Resolver::default(),
             durability: options.durability,
             flush: options.flush_every().map(timed),
+            rewriter: options.rewritten().map(|(families, every)| Rewriter::new(families, every)),
             poison: None,
         }
     }
@@ -140,13 +143,21 @@ impl Committer {
     fn run(mut self) {
         let _guard = CloseAtExit(Arc::clone(&self.queue));
         loop {
-            let patience = self.flush.as_ref().map(TimedFlush::due_in);
+            let flush = self.flush.as_ref().map(TimedFlush::due_in);
+            let rewrite = self.rewriter.as_ref().map(Rewriter::due_in);
+            let patience = flush.into_iter().chain(rewrite).min();
             match self.queue.take(patience) {
                 Taken::Batch(batch) => self.commit(batch),
                 Taken::Nothing => {}
                 Taken::Closed => break,
             }
             self.flush_due();
+            if let Some(rewriter) = &mut self.rewriter {
+                rewriter.begin_if_due(&self.db);
+            }
+        }
+        if let Some(rewriter) = self.rewriter.take() {
+            rewriter.stop(&self.db);
         }
         if let Err(error) = self.db.flush_wal(true) {
             tracing::error!(%error, "the write-ahead log could not be synced at close");
@@ -248,6 +259,6 @@ impl Drop for CloseAtExit {
     }
 }
 
-fn column(db: &DB, family: Family) -> Result<&ColumnFamily, KvError> {
+pub(super) fn column(db: &DB, family: Family) -> Result<&ColumnFamily, KvError> {
     db.cf_handle(family.0).ok_or(KvError::UnknownFamily(family.0))
 }

@@ -24,8 +24,10 @@ const OPEN_FILES: i32 = 128;
 const BLOOM_BITS: f64 = 10.0;
 /// Write buffers are allocated in steps of this size, so that an idle engine holds one step per family.
 const ARENA_STEP: usize = 128 * KIB;
-/// Rewriting for [`FamilyOptions::rewrite_after`] has stages (write buffers out, down the levels, bottom level); each gets this part of the time.
-const REWRITE_STAGES: u32 = 4;
+/// In the time of [`FamilyOptions::rewrite_after`], a family is rewritten so often: what is deleted just after one round goes in the next, which may take as long again.
+const REWRITES: u32 = 2;
+/// And write buffers are written out so often: the write-ahead log goes with the last of them.
+const FLUSHES: u32 = 4;
 /// The level below the write buffers' files holds this many of them. It is rewritten whole whenever four of those files are merged into it, and when twenty
 /// of them wait writing slows down: so it must stay in proportion. At RocksDB's own 256 MiB small buffers fill up faster than they are merged, and a store
 /// that takes in a few hundred MiB at a stretch comes to a crawl.
@@ -112,14 +114,7 @@ impl Owned {
         }
         names.sort();
         names.dedup();
-        Ok(names
-            .into_iter()
-            .map(|name| {
-                let asked = self.families.iter().find(|options| options.family.0 == name);
-                let rewrite_after = asked.and_then(|options| options.rewrite_after);
-                ColumnFamilyDescriptor::new(name, self.family(rewrite_after))
-            })
-            .collect())
+        Ok(names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, self.family())).collect())
     }
 
     /// Options of the whole database.
@@ -146,7 +141,7 @@ impl Owned {
         options
     }
 
-    fn family(&self, rewrite_after: Option<Duration>) -> Options {
+    fn family(&self) -> Options {
         let mut options = Options::default();
         options.set_block_based_table_factory(&self.table());
         options.set_write_buffer_size(self.write_buffer);
@@ -158,10 +153,9 @@ impl Owned {
         // Fresh data is read and rewritten soon: cheap compression. Most bytes lie at the bottom: the strong one.
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        // Off by default in periodic terms too: only a family that asks is rewritten by the clock.
-        let stage = rewrite_after.map_or(0, |after| (after / REWRITE_STAGES).as_secs().max(1));
-        options.set_ttl(stage);
-        options.set_periodic_compaction_seconds(stage * 2);
+        // By the clock, families are rewritten by `rewrite.rs`, and only those that ask for it.
+        options.set_ttl(0);
+        options.set_periodic_compaction_seconds(0);
         options
     }
 
@@ -183,7 +177,14 @@ impl Owned {
     /// the write-ahead log: it keeps what was deleted until each family that has rows in it is written out.
     pub(super) fn flush_every(&self) -> Option<Duration> {
         let stages = self.families.iter().filter_map(|options| options.rewrite_after);
-        stages.min().map(|after| after / REWRITE_STAGES)
+        stages.min().map(|after| after / FLUSHES)
+    }
+
+    /// The families with a rewriting policy, and how often they are rewritten: as often as the strictest asks.
+    pub(super) fn rewritten(&self) -> Option<(Vec<Family>, Duration)> {
+        let asking = || self.families.iter().filter(|options| options.rewrite_after.is_some());
+        let after = asking().filter_map(|options| options.rewrite_after).min()?;
+        Some((asking().map(|options| options.family).collect(), after / REWRITES))
     }
 
     /// The families that are written to.

@@ -27,8 +27,9 @@ const RETRY_CLOSING_MS: u32 = 5_000;
 pub(crate) fn refusal(error: &Error) -> Refusal {
     match error {
         Error::Full { .. } => Refusal::Full,
-        // Rot is reported by status; for this request the shard is as good as not here, and the gateway repairs it.
-        Error::NotFound(_) | Error::Rot(_) => Refusal::NotFound,
+        Error::NotFound(_) => Refusal::NotFound,
+        // Who says that its disk lost a shard is not blamed for it; it comes with the next status as well, and the gateway repairs it.
+        Error::Rot(_) => Refusal::failed(error),
         Error::Length { .. } | Error::TooLarge { .. } | Error::Range { .. } => {
             Refusal::denied(error)
         }
