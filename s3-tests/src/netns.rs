@@ -102,7 +102,9 @@ impl Net {
         ip(&format!("-n {home} route add default via 192.168.77.1"));
         net.in_router("echo 1 > /proc/sys/net/ipv4/ip_forward");
         net.nft(
-            "table ip nat { chain out { type nat hook postrouting priority 100; oifname \"wan\" masquerade; } }",
+            "add table ip nat
+            add chain ip nat out { type nat hook postrouting priority 100; }
+            add rule ip nat out oifname \"wan\" masquerade",
         );
         net
     }
@@ -186,13 +188,18 @@ impl Net {
     /// Loses packets at random: so many of a thousand.
     pub fn lose(&self, per_mille: u32) {
         self.nft(&format!(
-            "table ip lossy {{ chain through {{ type filter hook forward priority 0; numgen random mod 1000 < {per_mille} drop; }} }}"
+            "add table ip lossy
+            add chain ip lossy through {{ type filter hook forward priority 0; }}
+            add rule ip lossy through numgen random mod 1000 < {per_mille} drop"
         ));
     }
 
     /// Cuts the line without a word to either end.
     pub fn cut(&self) {
-        self.nft("table ip cut { chain through { type filter hook forward priority -10; policy drop; } }");
+        self.nft(
+            "add table ip cut
+            add chain ip cut through { type filter hook forward priority -10; policy drop; }",
+        );
     }
 
     /// Mends it.
@@ -218,6 +225,7 @@ impl Net {
         ip(&format!("-n {home} route replace default via 192.168.77.1"));
     }
 
+    /// Gives the router these rules, one a line: all of them, or none.
     fn nft(&self, rules: &str) {
         run("ip", &["netns", "exec", self.router_name(), "nft", rules]);
     }
