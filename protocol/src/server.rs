@@ -189,9 +189,8 @@ impl Link {
         let inbound = Arc::new(Mutex::new(inbound));
         let body = {
             let inbound = Arc::clone(&inbound);
-            let poll = move |cx: &mut Context<'_>| poll_chunk(&inbound, cx);
             futures::stream::poll_fn(move |cx| {
-                poll(cx).map(|chunk| Some(chunk?.map_err(lost)))
+                poll_chunk(&inbound, cx).map(|chunk| Some(chunk?.map_err(lost)))
             })
         };
         let answer = self.service.store(request, ShardBody::new(body)).await;
