@@ -24,6 +24,8 @@ pub const SEND_BUFFER: usize = 2 * FRAME_MAX as usize;
 pub const PENDING_RESETS: usize = 32;
 /// Streams reset because of the peer's errors; one more ends the connection.
 pub const ERROR_RESETS: usize = 128;
+/// A node that refused a shard takes and throws away for so long what of it is still on its way; then it resets the stream.
+pub const LINGER: Duration = Duration::from_secs(5);
 
 /// A TLS handshake, and after it the HTTP/2 handshake and hello, take at most this long each; then the connection is closed.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -19,6 +19,8 @@ pub(crate) fn client(
         .max_header_list_size(limits::HEADER_LIST_MAX)
         .max_send_buf_size(limits::SEND_BUFFER)
         .max_pending_accept_reset_streams(limits::PENDING_RESETS)
+        // Answers that were given up are remembered, all of them: what is still on its way is no error of the node.
+        .max_concurrent_reset_streams(settings.concurrent_streams as usize)
         .max_local_error_reset_streams(limits::ERROR_RESETS)
         .keep_alive_interval(settings.keep_alive_interval)
         .keep_alive_timeout(settings.keep_alive_timeout)

@@ -1,8 +1,9 @@
 //! The node's end of a link.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use crate::dial::Io;
 use crate::error::{BodyError, LinkError};
 use crate::identity::Trust;
 use crate::inbound::{BodyFault, Inbound};
-use crate::limits::LinkSettings;
+use crate::limits::{LINGER, LinkSettings};
 use crate::link;
 use crate::message::{
     self, DropAnswer, FetchAnswer, FetchRequest, HelloAnswer, HelloRequest, InventoryAnswer,
@@ -185,10 +186,18 @@ impl Link {
         if inbound.due() != request.len {
             return Err(Refusal::denied(&"the body is not as long as the shard"));
         }
-        let body = futures::stream::poll_fn(move |cx| {
-            inbound.poll_chunk(cx).map(|chunk| Some(chunk?.map_err(lost)))
-        });
-        Ok(accept(&self.service.store(request, ShardBody::new(body)).await?))
+        let inbound = Arc::new(Mutex::new(inbound));
+        let body = {
+            let inbound = Arc::clone(&inbound);
+            futures::stream::poll_fn(move |cx| {
+                poll_chunk(&inbound, cx).map(|chunk| Some(chunk?.map_err(lost)))
+            })
+        };
+        let answer = self.service.store(request, ShardBody::new(body)).await;
+        if answer.is_err() {
+            tokio::spawn(timeout(LINGER, discard(inbound)));
+        }
+        Ok(accept(&answer?))
     }
 
     async fn fetch(&self, inbound: Inbound) -> Result<Response<Outbound>, Refusal> {
@@ -227,6 +236,20 @@ async fn first<T: Message>(verb: Verb, inbound: &mut Inbound) -> Result<T, Refus
         BodyFault::Offence(offence) => Refusal::denied(&offence),
     })?;
     message::decode(&bytes).map_err(|offence| Refusal::denied(&offence))
+}
+
+fn poll_chunk(
+    inbound: &Mutex<Inbound>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, BodyFault>>> {
+    inbound.lock().unwrap_or_else(PoisonError::into_inner).poll_chunk(cx)
+}
+
+/// Takes what is still coming of a shard that was refused, until the gateway has read the refusal and stops. A stream that is reset under bytes on
+/// their way is an error of HTTP/2 for each of them once its reset is forgotten, and [`ERROR_RESETS`](crate::limits::ERROR_RESETS) of those end
+/// the link: a full node that is asked by many at a time would lose it.
+async fn discard(inbound: Arc<Mutex<Inbound>>) {
+    while let Some(Ok(_)) = poll_fn(|cx| poll_chunk(&inbound, cx)).await {}
 }
 
 /// A request that is nothing but its message.

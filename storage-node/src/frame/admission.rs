@@ -38,6 +38,8 @@ pub(super) struct Queue {
     /// What the shaper will have counted once the last of them has moved.
     end: u64,
     tickets: u64,
+    /// Bytes of accepted requests that did not even begin to move.
+    left: u64,
 }
 
 /// A request that was accepted. Dropped: what it had set aside is free again.
@@ -66,6 +68,7 @@ impl Frame {
         let queue = way.of(&mut queues);
         queue.end = queue.end.max(moved) + len;
         queue.tickets += 1;
+        queue.left += len;
         drop(queues);
         self.memory.fetch_add(memory, Ordering::AcqRel);
         Ok(Ticket { frame: Arc::clone(self), way, left: len, memory })
@@ -107,7 +110,9 @@ impl Frame {
             return Err(Duration::from_secs_f64((pending * 8) as f64 / rate.max(1) as f64));
         }
         if let Some((left, whole, counted)) = rules.today {
-            let promised = promise(up + down) + promise(len);
+            // Proofs and headers move the sockets' count too, and would hide requests that are yet to come.
+            let pending: u64 = queues.iter().map(|queue| queue.left).sum();
+            let promised = promise(pending.max(up + down)) + promise(len);
             let gone = self.moved().saturating_sub(counted) + promised;
             let kept = if way == Way::Down { whole / 100 * (100 - STORES_UNTIL) } else { 0 };
             if left < gone.saturating_add(kept) {
@@ -137,7 +142,9 @@ impl Frame {
 impl Ticket {
     /// So many bytes of the request are on their way.
     pub(crate) fn progress(&mut self, bytes: u64) {
-        self.left = self.left.saturating_sub(bytes);
+        let bytes = bytes.min(self.left);
+        self.left -= bytes;
+        self.way.of(&mut lock(&self.frame.queues)).left -= bytes;
     }
 }
 
@@ -146,6 +153,7 @@ impl Drop for Ticket {
         let mut queues = lock(&self.frame.queues);
         let queue = self.way.of(&mut queues);
         queue.tickets -= 1;
+        queue.left -= self.left;
         // Given up half-way: the rest will never come.
         queue.end = queue.end.saturating_sub(self.left);
         drop(queues);

@@ -302,7 +302,10 @@ impl Frame {
         ledger.month.turn(calendar);
         let kept = match lent.frame.month {
             Some(limit) => ledger.allowance(limit.0).map(|more| {
-                self.shaper.allow_until(moved.saturating_add(more));
+                // Requests are turned away before the day's end; this is the wall behind that.
+                let today = ledger.month.today_limit(limit.0, calendar);
+                let left = today.saturating_sub(ledger.month.today_used());
+                self.shaper.allow_until(moved.saturating_add(more.min(left)));
             }),
             // Nothing depends on it now: a crash may lose the last minute.
             None if ledger.lag() > 0 && self.began.elapsed() >= *keep_at => {
