@@ -6,6 +6,7 @@ mod durability;
 mod key;
 mod kms;
 mod node;
+mod takedown;
 
 use clap::Subcommand;
 
@@ -45,6 +46,9 @@ enum Command {
     /// One customer's bucket: what it may hold.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// What nobody may read any more: objects, prefixes, contents.
+    #[command(subcommand)]
+    Takedown(takedown::Takedown),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -66,6 +70,7 @@ impl Admin {
             Command::Key(key) => key.run(&client, output).await,
             Command::Kms(kms) => kms.run(&client, output).await,
             Command::Bucket(bucket) => bucket.run(&client, output).await,
+            Command::Takedown(takedown) => takedown.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,
