@@ -224,7 +224,8 @@ async fn a_bucket_with_more_rename_tokens_than_one_transaction_takes_is_deleted(
     for number in 0..300_u32 {
         let (source, target) = if number % 2 == 0 { ("a", "b") } else { ("b", "a") };
         let token = Some(format!("{number:05000}"));
-        let rename = Rename { source: key(source), target: key(target), token };
+        let sequel = Sequel::default();
+        let rename = Rename { source: key(source), target: key(target), token, sequel };
         let renamed = world.catalog.rename_object(&world.bucket, &rename, |_, _| Ok(())).await;
         renamed.expect("renamed");
     }
