@@ -138,7 +138,7 @@ impl World {
 }
 
 fn page() -> ListQuery {
-    ListQuery { prefix: String::new(), delimiter: None, after: None, limit: 1000 }
+    ListQuery { limit: 1000, ..ListQuery::default() }
 }
 
 fn benches(c: &mut Criterion) {

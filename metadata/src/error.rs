@@ -37,6 +37,9 @@ pub enum CatalogError {
         /// Whether it was asked for by its id, and not as what the key is now.
         named: bool,
     },
+    /// The operator took it down: nobody may read it.
+    #[error("the operator took the object down")]
+    TakenDown,
     /// Object lock keeps the version, or the lock itself, as it is.
     #[error("object lock protects the version")]
     Locked,

@@ -40,6 +40,7 @@ pub mod schema;
 pub mod sessions;
 mod stage;
 pub mod streams;
+pub mod takedowns;
 pub mod uploads;
 pub mod versions;
 mod walk;

@@ -47,8 +47,14 @@ impl Catalog {
         let begin = Begin::find(&snap, bucket, query, after_version).await?;
         let mut merge = Merge::new(&snap, bucket, query, &begin);
         let mut roller = Roller::new(query);
+        let hidden = query.hidden(&snap, bucket).await?;
         while let Some(version) = merge.next().await? {
             if begin.is_before(&version) {
+                continue;
+            }
+            if let Some(hidden) = &hidden
+                && hidden.hides(&snap, &version.key, &version.entry).await?
+            {
                 continue;
             }
             match roller.take(version.key.as_str()) {

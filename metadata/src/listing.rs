@@ -7,6 +7,7 @@ use types::{BucketId, ManifestId, ObjectKey};
 
 use crate::records::{Entry, Upload};
 use crate::schema::{OBJECTS, UPLOADS};
+use crate::takedowns::Hidden;
 use crate::{Catalog, CatalogError};
 
 /// What a listing asks for.
@@ -20,6 +21,19 @@ pub struct ListQuery {
     pub after: Option<String>,
     /// At most this many keys and prefixes together.
     pub limit: usize,
+    /// Leaves out what the operator took down, as listings for customers do.
+    pub without_taken_down: bool,
+}
+
+impl ListQuery {
+    /// What of the bucket it leaves out.
+    pub(crate) async fn hidden(
+        &self,
+        snap: &Snap,
+        bucket: BucketId,
+    ) -> Result<Option<Hidden>, CatalogError> {
+        if self.without_taken_down { Hidden::of(snap, bucket).await } else { Ok(None) }
+    }
 }
 
 /// One page.
@@ -56,12 +70,8 @@ impl Catalog {
             (None, Some(after)) => all.after_key(&(bucket, after.clone())),
             (None, None) => all,
         };
-        let rows = Rows {
-            table: &OBJECTS,
-            bucket,
-            name: |(_, key)| key.as_str(),
-            hidden: Entry::is_delete_marker,
-        };
+        let hides = Objects(query.hidden(&snap, bucket).await?);
+        let rows = Rows { table: &OBJECTS, bucket, name: |(_, key)| key.as_str(), hides };
         let page = read_page(&snap, rows, query, span).await?;
         Ok(page.map(|((_, key), entry)| (key, entry)))
     }
@@ -87,7 +97,7 @@ impl Catalog {
             (None, None, _) => all,
         };
         let rows =
-            Rows { table: &UPLOADS, bucket, name: |(_, key, _)| key.as_str(), hidden: |_| false };
+            Rows { table: &UPLOADS, bucket, name: |(_, key, _)| key.as_str(), hides: Uploads };
         let page = read_page(&snap, rows, query, span).await?;
         let page = page.map(|((_, key, id), upload)| (key, id, upload));
         let last = page
@@ -100,27 +110,60 @@ impl Catalog {
 }
 
 /// What a listing goes through: the rows of a table that are all in one bucket.
-struct Rows<'a, K, V> {
+struct Rows<'a, K, V, H> {
     table: &'a Table<K, V>,
     bucket: BucketId,
     /// The object key of a row.
     name: fn(&K) -> &str,
-    /// Whether a row is passed over.
-    hidden: fn(&V) -> bool,
+    /// Which rows are passed over.
+    hides: H,
+}
+
+/// Which rows of a table a listing passes over.
+trait Hides<K, V> {
+    async fn hides(&self, snap: &Snap, key: &K, value: &V) -> Result<bool, CatalogError>;
+}
+
+/// Of objects, delete markers and what the operator took down.
+struct Objects(Option<Hidden>);
+
+impl Hides<(BucketId, ObjectKey), Entry> for Objects {
+    async fn hides(
+        &self,
+        snap: &Snap,
+        (_, key): &(BucketId, ObjectKey),
+        entry: &Entry,
+    ) -> Result<bool, CatalogError> {
+        match &self.0 {
+            _ if entry.is_delete_marker() => Ok(true),
+            Some(hidden) => hidden.hides(snap, key, entry).await,
+            None => Ok(false),
+        }
+    }
+}
+
+/// Of uploads, none.
+struct Uploads;
+
+impl<K, V> Hides<K, V> for Uploads {
+    async fn hides(&self, _: &Snap, _: &K, _: &V) -> Result<bool, CatalogError> {
+        Ok(false)
+    }
 }
 
 /// Reads a page of the rows of `span`.
-async fn read_page<K, V>(
+async fn read_page<K, V, H>(
     snap: &Snap,
-    rows: Rows<'_, K, V>,
+    rows: Rows<'_, K, V, H>,
     query: &ListQuery,
     mut span: Span,
 ) -> Result<ListPage<(K, V)>, CatalogError>
 where
     K: KeyCodec,
     V: Serialize + DeserializeOwned,
+    H: Hides<K, V>,
 {
-    let Rows { table, bucket, name, hidden } = rows;
+    let Rows { table, bucket, name, hides } = rows;
     let mut roller = Roller::new(query);
     if query.limit == 0 {
         return Ok(roller.page);
@@ -131,7 +174,7 @@ where
         let (read, before) = (batch.len(), roller.used());
         let mut next = None;
         for (key, value) in batch {
-            if hidden(&value) {
+            if hides.hides(snap, &key, &value).await? {
                 next = Some(span.clone().after_key(&key));
                 continue;
             }

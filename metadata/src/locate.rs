@@ -17,7 +17,9 @@ pub struct Located {
     pub entry: Entry,
     /// Headers, metadata, checksums.
     pub detail: Detail,
-    snap: Snap,
+    pub(crate) bucket: BucketId,
+    pub(crate) key: ObjectKey,
+    pub(crate) snap: Snap,
 }
 
 /// Where the bytes of a located object are, with the keys to open them.
@@ -59,7 +61,7 @@ impl Catalog {
         let entry = entry.with_bytes(version.is_some())?;
         let detail = DETAILS.get(&snap, &entry.manifest).await?;
         let detail = detail.ok_or_else(|| entry.without_detail())?;
-        Ok(Located { entry, detail, snap })
+        Ok(Located { entry, detail, bucket, key: at.1, snap })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::records::{
     PlacementGroup, SegmentRow, Session, Standing, StreamRow, Upload, WeekHours,
 };
 use crate::rename::Renamed;
+use crate::takedowns::{LogHead, Logged, Takedown};
 
 /// Wrapped data keys live apart, so that their deletions can be compacted away early: a deleted object's key is then gone from disk too.
 pub const WRAP_FAMILY: Family = Family("wraps");
@@ -116,5 +117,15 @@ pub(crate) const SESSIONS: Table<SessionId, Session> = Table::new(MAIN, "session
 pub(crate) const RELEASES: Table<(ManifestId, u8), Release> = Table::new(MAIN, "release/1");
 /// Streams to look at once their read grace is over. The first byte spreads them.
 pub(crate) const CHECKS: Table<(u8, Timestamp, StreamId), ()> = Table::new(MAIN, "check/1");
+/// Objects, prefixes and contents (by their double hash) that must not be read.
+pub(crate) const TAKEN_OBJECTS: Table<(BucketId, ObjectKey), Takedown> =
+    Table::new(MAIN, "takedown-object/1");
+pub(crate) const TAKEN_PREFIXES: Table<(BucketId, String), Takedown> =
+    Table::new(MAIN, "takedown-prefix/1");
+pub(crate) const TAKEN_CONTENTS: Table<[u8; 32], Takedown> = Table::new(MAIN, "takedown-content/1");
+/// The public log of takedowns: rows are only added. The head is there from the first one on.
+pub(crate) const TAKEDOWN_LOG: Table<u64, Logged> = Table::new(MAIN, "takedown-log/1");
+pub(crate) const TAKEDOWN_HEAD: Table<(), LogHead> = Table::new(MAIN, "takedown-head/1");
+
 /// Shards that a node still has to drop.
 pub(crate) const DROPS: Table<(NodeId, ShardId), Timestamp> = Table::new(MAIN, "drop/1");

@@ -9,6 +9,7 @@ mod kms;
 mod money;
 mod node;
 mod payout;
+mod takedown;
 
 use clap::Subcommand;
 
@@ -61,6 +62,9 @@ enum Command {
     /// What customers are charged, month by month.
     #[command(subcommand)]
     Invoice(payout::Invoice),
+    /// What nobody may read any more: objects, prefixes, contents.
+    #[command(subcommand)]
+    Takedown(takedown::Takedown),
     /// List the nodes.
     Nodes(node::Nodes),
     /// One node.
@@ -87,6 +91,7 @@ impl Admin {
             Command::Settle(settle) => settle.run(&client, output).await,
             Command::Payout(payouts) => payouts.run(&client, output).await,
             Command::Invoice(invoice) => invoice.run(&client, output).await,
+            Command::Takedown(takedown) => takedown.run(&client, output).await,
             Command::Nodes(nodes) => nodes.run(&client, output).await,
             Command::Node(node) => node.run(&client, output).await,
             Command::Invite(invite) => invite.run(&client, output).await,

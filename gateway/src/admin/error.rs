@@ -113,6 +113,7 @@ fn catalog(error: &CatalogError) -> (StatusCode, &'static str) {
         | CatalogError::NoSuchKey
         | CatalogError::NoSuchVersion
         | CatalogError::DeleteMarker { .. }
+        | CatalogError::TakenDown
         | CatalogError::Locked
         | CatalogError::NotLockable
         | CatalogError::Versioned

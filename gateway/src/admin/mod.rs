@@ -1,8 +1,9 @@
-//! The operator's door: a small REST API under `/admin/v1`, and what watchers ask (`/livez`, `/readyz`, `/metrics`).
+//! The operator's door: a small REST API under `/admin/v1`, and what watchers ask (`/livez`, `/readyz`, `/metrics`,
+//! `/takedowns`).
 //!
 //! ```text
 //! watchers ─▶ health                                     unsigned, reveals nothing of anybody
-//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · money · nodes · invites · durability · backup · fsck
+//! operator ─▶ auth (SigV4, service `drystone`) ─▶ Operator ─▶ accounts · keys · buckets · money · nodes · invites · takedowns · durability · backup · fsck
 //! ```
 //!
 //! Only [`auth`] can make an `Operator`, and every handler behind it demands one: a route that was mounted in front of the check
@@ -27,6 +28,7 @@ mod nodes;
 mod papers;
 mod payouts;
 pub mod sigv4;
+mod takedown;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -149,6 +151,10 @@ pub fn router(parts: AdminParts) -> Router {
         )
         .route("/admin/v1/kms", get(kms::list).post(kms::create))
         .route("/admin/v1/kms/{name}/{change}", post(kms::change))
+        .route(
+            "/admin/v1/takedowns",
+            get(takedown::list).post(takedown::add).delete(takedown::remove),
+        )
         .route("/admin/v1/nodes", get(nodes::list))
         .route("/admin/v1/nodes/{id}", get(nodes::show))
         .route("/admin/v1/nodes/{id}/{change}", post(nodes::change))
@@ -165,6 +171,7 @@ pub fn router(parts: AdminParts) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/takedowns", get(takedown::log))
         .merge(signed)
         .with_state(parts)
 }

@@ -132,7 +132,7 @@ async fn every_described_path_exists_and_only_health_is_unsigned() {
     let api = Api::new().await;
     let document: Value = serde_json::from_str(health::OPENAPI).expect("JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 44);
+    assert_eq!(paths.len(), 46);
     for (path, operations) in paths {
         for (method, operation) in operations.as_object().expect("operations") {
             let path = path.replace("{id}", &NodeId([1; 32]).to_string());
@@ -514,4 +514,44 @@ async fn a_tariff_is_for_the_future_and_reads_cost_what_they_take() {
     let (status, body) =
         api.call(Method::POST, "/admin/v1/settlement", Some(json!({ "dry_run": true }))).await;
     assert_eq!((status, &body["preview"]), (StatusCode::OK, &Value::Null), "{body}");
+}
+
+#[tokio::test]
+async fn a_takedown_names_one_thing_and_why_and_anybody_may_read_the_log() {
+    let api = Api::new().await;
+    let path = "/admin/v1/takedowns";
+    let hash = "ab".repeat(32);
+    let good = json!({"contents": [hash], "reason": "list 1"});
+    for bad in [
+        json!({"reason": "nothing is named"}),
+        json!({"contents": [], "reason": "nothing is named"}),
+        json!({"contents": ["ab"], "reason": "no hash"}),
+        json!({"contents": [hash], "reason": " "}),
+        json!({"contents": [hash], "reason": "two\nlines"}),
+        json!({"contents": [hash], "prefix": {"bucket": "b", "key": ""}, "reason": "two things"}),
+    ] {
+        let (status, body) = api.call(Method::POST, path, Some(bad)).await;
+        assert_eq!((status, &body["code"]), (StatusCode::BAD_REQUEST, &json!("InvalidRequest")));
+    }
+    let nowhere = json!({"object": {"bucket": "nowhere", "key": "k"}, "reason": "r"});
+    let (status, _) = api.call(Method::POST, path, Some(nowhere)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, _) = api.call_as(&api.customer, Method::POST, path, Some(good.clone())).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+
+    for changed in [1, 0] {
+        let (status, body) = api.call(Method::POST, path, Some(good.clone())).await;
+        assert_eq!((status, body), (StatusCode::OK, json!({"changed": changed, "named": 1})));
+    }
+    let (_, list) = api.call(Method::GET, path, None).await;
+    assert_eq!((&list[0]["kind"], &list[0]["what"]), (&json!("content"), &json!(hash)));
+    let (status, row) = api.send(unsigned("GET", "/takedowns")).await;
+    assert_eq!((status, &row["number"]), (StatusCode::OK, &json!(1)));
+    assert_eq!((&row["action"], &row["reason"]), (&json!("take-down"), &json!("list 1")));
+    let (status, _) = api.send(unsigned("GET", "/takedowns?after=x")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (_, body) = api.call(Method::DELETE, path, Some(good)).await;
+    assert_eq!(body, json!({"changed": 1, "named": 1}));
+    let (_, list) = api.call(Method::GET, path, None).await;
+    assert_eq!(list, json!([]));
 }

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
+use metadata::takedowns::Watch;
 use metadata::{Catalog, Located, LocatedBody};
 use tokio::task::JoinHandle;
 use types::{KIB, MIB};
@@ -34,6 +35,8 @@ const WINDOW_START: u64 = MIB;
 const WINDOW_MAX: u64 = 4 * MIB;
 /// Windows up to this size are opened where they arrive; larger ones on a computing thread.
 const OPEN_HERE_MAX: usize = 256 * KIB as usize;
+/// A running read is cut within this time after its object was taken down, once its client takes the next piece.
+const TAKEDOWNS_SEEN_AFTER: Duration = Duration::from_secs(1);
 
 /// The read-ahead that all requests together may hold beyond their start.
 pub struct ReadAhead {
@@ -100,6 +103,8 @@ impl Reader {
         range: Range<u64>,
         customer: Option<&CustomerKey>,
     ) -> Result<Body, GetError> {
+        // Here too, for whoever opens objects without the S3 door.
+        located.check_not_taken_down().await?;
         match super::locate::body(located).await? {
             LocatedBody::Inline(inline) => {
                 let cipher = cipher_of(located, inline.stream, &self.keys, customer).await?;
@@ -118,7 +123,12 @@ impl Reader {
                     purpose: self.purpose,
                 };
                 let windows = Windows::new(self.catalog.clone(), ranges);
-                let mut reading = Reading::new(sources, windows, Arc::clone(&self.budget));
+                let mut reading = Reading::new(
+                    sources,
+                    windows,
+                    Arc::clone(&self.budget),
+                    self.catalog.watch(located),
+                );
                 let first = reading.next().await.transpose()?;
                 let rest = futures::stream::unfold(reading, |mut reading| async move {
                     let next = reading.next().await?;
@@ -149,6 +159,9 @@ struct Reading {
     pace: Pace,
     begun: bool,
     failed: bool,
+    /// The takedowns, and when it looked at them last.
+    watch: Watch,
+    watched: Instant,
 }
 
 /// Whether the last growth of the read-ahead was worth it.
@@ -176,7 +189,7 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    fn new(sources: Sources, windows: Windows, budget: Arc<ReadAhead>) -> Self {
+    fn new(sources: Sources, windows: Windows, budget: Arc<ReadAhead>, watch: Watch) -> Self {
         Self {
             sources,
             windows,
@@ -190,28 +203,46 @@ impl Reading {
             pace: Pace { since: Instant::now(), bytes: 0, before: 0.0 },
             begun: false,
             failed: false,
+            watch,
+            watched: Instant::now(),
         }
     }
 
     /// The next piece of plaintext. Nothing follows an error.
     async fn next(&mut self) -> Option<Result<Bytes, GetError>> {
         loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Some(Ok(piece));
-            }
             if self.failed {
                 return None;
+            }
+            if let Err(error) = self.check_takedowns().await {
+                return Some(Err(self.fail(error)));
+            }
+            if let Some(piece) = self.ready.pop_front() {
+                return Some(Ok(piece));
             }
             match self.refill().await {
                 Ok(true) => {}
                 Ok(false) => return None,
-                Err(error) => {
-                    self.failed = true;
-                    self.tasks.clear();
-                    return Some(Err(error));
-                }
+                Err(error) => return Some(Err(self.fail(error))),
             }
         }
+    }
+
+    /// That the object was not taken down since the read began. Looked up anew now and then.
+    async fn check_takedowns(&mut self) -> Result<(), GetError> {
+        if self.watched.elapsed() >= TAKEDOWNS_SEEN_AFTER {
+            self.watch.check().await?;
+            self.watched = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Ends the read; what was fetched ahead of the client is forgotten.
+    fn fail(&mut self, error: GetError) -> GetError {
+        self.failed = true;
+        self.tasks.clear();
+        self.ready.clear();
+        error
     }
 
     /// Waits for the next window; whether there was one.

@@ -80,6 +80,11 @@ impl Recoder {
                 return Ok(());
             }
         };
+        // Nobody reads it, not even to move it.
+        match located.check_not_taken_down().await {
+            Err(CatalogError::TakenDown) => return Ok(()),
+            checked => checked?,
+        }
         let sealed = matches!(located.detail.encryption, Encryption::Customer { .. });
         if sealed || extents.len() > RECODED_EXTENTS_MAX {
             tracing::debug!(bucket = %bucket.0, sealed, parts = extents.len(), "a version cannot be moved and stays");

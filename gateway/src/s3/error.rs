@@ -32,6 +32,9 @@ pub(super) fn catalog(error: CatalogError) -> S3Error {
             headers.insert("x-amz-delete-marker", HeaderValue::from_static("false"));
             told.set_headers(headers);
         }
+        CatalogError::TakenDown => {
+            told.set_status_code(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS);
+        }
         _ => {}
     }
     told
@@ -64,7 +67,10 @@ pub(super) fn put(error: PutError) -> S3Error {
 
 /// A read failed.
 pub(super) fn get(error: GetError) -> S3Error {
-    answer(of_get(&error), &error)
+    match error {
+        GetError::Catalog(error @ CatalogError::TakenDown) => catalog(error),
+        error => answer(of_get(&error), &error),
+    }
 }
 
 /// A wrapping key cannot be had.
@@ -135,6 +141,11 @@ fn answer((code, message): Row, error: &(dyn std::error::Error + 'static)) -> S3
 
 fn of_catalog(error: &CatalogError) -> Row {
     match error {
+        // RFC 7725: 451.
+        CatalogError::TakenDown => (
+            S3ErrorCode::Custom("UnavailableForLegalReasons".into()),
+            Some("The operator of this storage took the object down."),
+        ),
         CatalogError::NoSuchBucket(_) => (S3ErrorCode::NoSuchBucket, None),
         CatalogError::BucketBusy(_) => {
             (S3ErrorCode::OperationAborted, Some("The bucket is being deleted. Please try again."))
@@ -326,6 +337,11 @@ mod tests {
     fn each_fault_has_its_code_and_status() {
         for (error, code, number) in [
             (catalog(CatalogError::NoSuchKey), S3ErrorCode::NoSuchKey, 404),
+            (
+                get(GetError::Catalog(CatalogError::TakenDown)),
+                S3ErrorCode::Custom("UnavailableForLegalReasons".into()),
+                451,
+            ),
             (catalog(CatalogError::PreconditionFailed), S3ErrorCode::PreconditionFailed, 412),
             (catalog(CatalogError::InvalidPart(3)), S3ErrorCode::InvalidPart, 400),
             (

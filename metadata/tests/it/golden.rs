@@ -24,6 +24,7 @@ use metadata::records::{
 };
 use metadata::rename::Renamed;
 use metadata::schema::WRAP_FAMILY;
+use metadata::takedowns::{Kind, LogHead, Logged, Takedown, Target};
 use metadata::{AccountingClock, Catalog, ListQuery, LocatedBody};
 use serde::Serialize;
 use types::GeometryName::Local;
@@ -251,6 +252,36 @@ const GOLDEN: &[Golden] = &[
     (MAIN, "release/1", "a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a502", "020201ac02"),
     (MAIN, "release/1", "a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a603", "0380d095ffbc3104"),
     (MAIN, "check/1", "010000018bcfe5680001020304050607080000000000000021", ""),
+    (
+        MAIN,
+        "takedown-object/1",
+        "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b07a0000",
+        "80d095ffbc31010670686f746f730172",
+    ),
+    (
+        MAIN,
+        "takedown-prefix/1",
+        "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b07365637265742f0000",
+        "80d095ffbc31010670686f746f730172",
+    ),
+    (
+        MAIN,
+        "takedown-content/1",
+        "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
+        "80d095ffbc31000172",
+    ),
+    (
+        MAIN,
+        "takedown-log/1",
+        "0000000000000001",
+        "80d095ffbc310102cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc01727777777777777777777777777777777777777777777777777777777777777777",
+    ),
+    (
+        MAIN,
+        "takedown-head/1",
+        "",
+        "017777777777777777777777777777777777777777777777777777777777777777",
+    ),
     (
         MAIN,
         "drop/1",
@@ -649,6 +680,22 @@ fn invite() -> Invite {
     }
 }
 
+fn takedowns() -> [Takedown; 2] {
+    let of = |bucket| Takedown { created: T, bucket, reason: "r".to_owned() };
+    [of(Some(bucket_name())), of(None)]
+}
+
+fn logged() -> Logged {
+    Logged {
+        at: T,
+        taken_down: true,
+        kind: Kind::Content,
+        digest: [0xcc; 32],
+        reason: "r".to_owned(),
+        chain: [0x77; 32],
+    }
+}
+
 fn sessions() -> [Session; 2] {
     let state = SessionState::Leased { until: T };
     let leased = Session { gateway: "g".to_owned(), started: T, state, fencing: 3 };
@@ -717,6 +764,12 @@ fn rows() -> Vec<(Family, &'static str, String, String)> {
     rows.main("release/1", &(MANIFESTS[4], 2_u8), &Release::Completed { chosen: vec![1, 300] });
     rows.main("release/1", &(MANIFESTS[5], 3_u8), &Release::Staged { until: T, pages: 4 });
     rows.main("check/1", &(1_u8, T, STREAM), &());
+    let [named, content] = takedowns();
+    rows.main("takedown-object/1", &(BUCKET, key("z")), &named);
+    rows.main("takedown-prefix/1", &(BUCKET, "secret/".to_owned()), &named);
+    rows.main("takedown-content/1", &[0xcc_u8; 32], &content);
+    rows.main("takedown-log/1", &1_u64, &logged());
+    rows.main("takedown-head/1", &(), &LogHead { rows: 1, chain: [0x77; 32] });
     rows.main("drop/1", &(node(4), ShardId { group: GROUP, segment: SEGMENT, slot: Slot(3) }), &T);
     rows.0
 }
@@ -792,6 +845,16 @@ async fn golden_bytes_read_as_what_they_were() {
     assert_eq!(catalog.segment(SEGMENT).await.expect("read"), Some(segment()));
     assert_eq!(catalog.stream(STREAM).await.expect("read"), Some(stream(StreamState::Whole)));
     assert_eq!(catalog.drops_of(node(4), 9).await.expect("read")[0].slot, Slot(3));
+    let at = || (bucket_name(), BUCKET);
+    let [named, content] = takedowns();
+    let names = [
+        (Target::Object { bucket: at(), key: key("z") }, named.clone()),
+        (Target::Prefix { bucket: at(), prefix: "secret/".to_owned() }, named),
+    ];
+    assert_eq!(catalog.taken_names().await.expect("read"), names);
+    let contents = catalog.taken_contents(None, 9).await.expect("read");
+    assert_eq!(contents, [([0xcc; 32], content)]);
+    assert_eq!(catalog.takedown_log(0, 9).await.expect("read"), [(1, logged())]);
     let used = catalog.admit_node([0xdd; 32], node(9), "n", 1).await;
     assert!(matches!(used, Err(metadata::CatalogError::Invite("used already"))), "{used:?}");
 }

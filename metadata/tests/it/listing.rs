@@ -165,7 +165,7 @@ proptest! {
             }
             let delimiter = delimiter.map(str::to_owned);
             for prefix in [prefix, String::new()] {
-                let query = ListQuery { prefix, delimiter: delimiter.clone(), after: after.clone(), limit: 0 };
+                let query = ListQuery { prefix, delimiter: delimiter.clone(), after: after.clone(), limit: 0, without_taken_down: false };
                 let expected = naive(&rows, &query);
                 for limit in [1, 2, 3, 7, 1000, usize::MAX] {
                     let query = ListQuery { limit, ..query.clone() };
@@ -194,7 +194,7 @@ proptest! {
             }
             let rows: Vec<_> = rows.into_iter().collect();
             let delimiter = delimiter.map(str::to_owned);
-            let query = ListQuery { prefix, delimiter, after, limit: 0 };
+            let query = ListQuery { prefix, delimiter, after, limit: 0, without_taken_down: false };
             let exact = rows.get(chosen).map(|(name, id)| (Some(name.clone()), Some(*id)));
             for (after, after_upload) in [Some((query.after.clone(), None)), exact].into_iter().flatten() {
                 let query = ListQuery { after, ..query.clone() };

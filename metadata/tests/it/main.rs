@@ -17,6 +17,7 @@ mod races;
 mod reshape;
 mod sessions;
 mod support;
+mod takedowns;
 mod versions;
 mod widest;
 mod wraps;

@@ -42,6 +42,7 @@ mod signatures;
 mod ssec;
 mod survival;
 mod tagging;
+mod takedown;
 mod targets;
 mod tls;
 mod versioning;

@@ -7,7 +7,7 @@ use metadata::{CatalogError, Located};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use types::{AccountId, ObjectKey};
 
-use super::actions::{Action, ListBucket, Meta, OfBucket, OfObject, Rule};
+use super::actions::{Action, GetObject, ListBucket, Meta, OfBucket, OfObject, Rule};
 use super::audit::Event;
 use super::caller::Caller;
 use super::envelope::{Envelope, Facts};
@@ -142,7 +142,7 @@ impl<'r> Door<'r> {
     /// As [`Self::find`], of a request whose body says that.
     ///
     /// # Errors
-    /// As of [`Self::object`].
+    /// As of [`Self::object`]; that the operator took down what is to be read.
     pub(in crate::s3) async fn find_as<A: OfObject>(
         &self,
         which: Which<'_>,
@@ -153,6 +153,13 @@ impl<'r> Door<'r> {
             Some(look) => look,
             None => self.look(wanted).await?,
         };
+        // Whoever may read it is told that nobody does any more; who may not learns nothing. What is not reading, such as a legal hold on
+        // evidence, goes on.
+        if wanted.meta.name == GetObject::META.name
+            && let Ok(located) = &look
+        {
+            located.check_not_taken_down().await.map_err(error::catalog)?;
+        }
         Ok((self.proof(), look))
     }
 

@@ -51,6 +51,10 @@ pub(super) async fn ask(
         Err(CatalogError::NoSuchKey | CatalogError::DeleteMarker { .. }) => None,
         Err(failed) => return Err(error::catalog(failed)),
     };
+    // Else one byte more would make another content of it, which no list knows.
+    if let Some(object) = &object {
+        object.check_not_taken_down().await.map_err(error::catalog)?;
+    }
     let present = object.as_ref().map(|object| &object.entry);
     append::check(&preconditions, present).map_err(error::catalog)?;
     Ok(Asked { preconditions, object })

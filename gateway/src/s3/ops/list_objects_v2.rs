@@ -29,6 +29,7 @@ pub(in crate::s3) async fn run(
         delimiter: delimiter.clone(),
         after,
         limit: usize::try_from(limit).unwrap_or(0),
+        without_taken_down: true,
     };
     let page = catalog.list_objects(allowed.id(), &query).await.map_err(error::catalog)?;
 

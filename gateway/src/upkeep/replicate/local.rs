@@ -65,6 +65,7 @@ impl Way<'_> {
             Err(CatalogError::NoSuchKey | CatalogError::NoSuchVersion) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
+        source.check_not_taken_down().await?;
         let mut actions = vec!["s3:ReplicateObject"];
         let tags = self.task.changed || !source.detail.tags.is_empty();
         actions.extend(tags.then_some("s3:ReplicateTags"));

@@ -66,6 +66,7 @@ impl ReplicationError {
             Self::Catalog(error) | Self::Store(PutError::Catalog(error)) => !matches!(
                 error,
                 CatalogError::NoSuchBucket(_)
+                    | CatalogError::TakenDown
                     | CatalogError::PreconditionFailed
                     | CatalogError::NotLockable
             ),

@@ -102,6 +102,7 @@ impl Sending<'_> {
             Err(CatalogError::NoSuchKey | CatalogError::NoSuchVersion) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
+        located.check_not_taken_down().await?;
         let there =
             if self.client.is_drystone() { self.is_there().await? } else { self.task.changed };
         if there && self.retag(&located.detail).await? {

@@ -35,6 +35,7 @@ pub(in crate::s3) async fn run(
         delimiter: delimiter.clone(),
         after: key_marker,
         limit: usize::try_from(limit).unwrap_or(0),
+        ..ListQuery::default()
     };
     let listed = catalog.list_uploads(allowed.id(), &query, after_upload).await;
     let (page, last_upload) = listed.map_err(error::catalog)?;

@@ -32,6 +32,7 @@ pub(in crate::s3) async fn run(
         delimiter: delimiter.clone(),
         after: key_marker.clone(),
         limit: usize::try_from(limit).unwrap_or(0),
+        without_taken_down: true,
     };
     let listed = catalog.list_versions(allowed.id(), &query, version_marker).await;
     let (page, last) = listed.map_err(error::catalog)?;
