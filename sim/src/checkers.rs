@@ -47,11 +47,14 @@ pub struct Destroyed {
     pub unreadable: u64,
     /// Shards of the weakest segment right after.
     pub least: usize,
-    /// Hours until each segment that was not lost had at least r shards again, if they all did.
+    /// Hours until no more segments had fewer than r shards than before, of those that were there and not lost; if it came to that.
     pub hours_to_r: Option<u64>,
-    /// Shards that each segment had before, as `group, segment` go.
+    /// Shards that each segment had before, by group.
     #[serde(skip)]
     shards: Vec<Vec<usize>>,
+    /// Segments of each group before.
+    #[serde(skip)]
+    counts: Vec<usize>,
 }
 
 /// Looks at all segments: an hour of reads, one of each segment.
@@ -60,16 +63,19 @@ pub fn look(world: &mut World) {
     let now = world.now;
     let hour = hour_of_week(now);
     let day = now.0.saturating_sub(crate::world::BEGIN) / DAY - crate::world::WARM_UP_DAYS;
-    let (mut looked, mut failed, mut weak) = (0_u64, 0_u64, 0_u64);
+    let (mut looked, mut failed, mut weak, mut hurt) = (0_u64, 0_u64, 0_u64, 0_u64);
     let tally = &mut world.tally;
     for (number, group) in world.groups.iter_mut().enumerate() {
         let (holders, before) = (group.holders, group.before);
+        let struck = tally.destroyed.as_ref().and_then(|hit| hit.counts.get(number)).copied();
         for (at, segment) in group.segments.iter_mut().enumerate() {
             looked += 1;
             failed += u64::from(count(segment.readable(&holders, &before)) < k);
             let exists = segment.existing(&holders, &before);
             let left = count(exists);
-            weak += u64::from(left < r && !segment.lost);
+            let below = left < r && !segment.lost;
+            weak += u64::from(below);
+            hurt += u64::from(below && left >= k && struck.is_some_and(|count| at < count));
             tally.least_shards = tally.least_shards.min(left);
             if left < k && !segment.lost {
                 segment.lost = true;
@@ -96,7 +102,7 @@ pub fn look(world: &mut World) {
     }
     if let Some(destroyed) = &mut tally.destroyed
         && destroyed.hours_to_r.is_none()
-        && weak == 0
+        && hurt <= destroyed.segments - destroyed.whole
     {
         destroyed.hours_to_r =
             Some(world.now.0.saturating_sub(tally.struck.0) / crate::world::HOUR);
@@ -123,6 +129,7 @@ pub fn before(world: &mut World) {
         segments: all().count() as u64,
         whole: all().filter(|shards| **shards >= world.geometry.r).count() as u64,
         groups: world.groups.len() as u64,
+        counts: shards.iter().map(Vec::len).collect(),
         predicted: all().map(|shards| chances[*shards]).sum(),
         shards,
         ..Destroyed::default()

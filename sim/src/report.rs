@@ -491,7 +491,7 @@ impl Report {
         let healed = hit
             .hours_to_r
             .map_or_else(|| "not in this time".to_owned(), |hours| format!("{hours} hours"));
-        line(f, "until all others had r shards again", &healed)
+        line(f, "until no more had fewer than r than before", &healed)
     }
 }
 

@@ -118,7 +118,7 @@ fn people_who_sleep_at_once_are_worse_than_people_who_take_turns() {
         Chances::by_hour(|hour| if (hour % 24 + 24 - from) % 24 < 8 { 0.1 } else { 0.95 })
     };
     let same: Vec<Chances> = (0..24).map(|_| night(23)).collect();
-    let spread: Vec<Chances> = (0..24).map(|at| night(at)).collect();
+    let spread: Vec<Chances> = (0..24).map(night).collect();
     let refs = |members: &[Chances]| worst_hour(&members.iter().collect::<Vec<_>>(), 10, 20);
     let ((hour, together), (_, turns)) = (refs(&same), refs(&spread));
     assert!((23..31).contains(&(hour % 24 + if hour % 24 < 7 { 24 } else { 0 })), "{hour}");
