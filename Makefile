@@ -12,13 +12,13 @@ NEXTEST_FLAGS := --cargo-profile release --ignore-rust-version --workspace
 .DEFAULT_GOAL := help
 # Cargo shares the work out itself; two set-ups at once would fight over apt's lock.
 .NOTPARALLEL:
-.PHONY: help run build build-tests test soak bench lint deb node-arm64 setup-build setup-test setup-lint setup-deb setup-arm64
+.PHONY: help run build build-tests test soak sim bench lint deb node-arm64 setup-build setup-test setup-lint setup-deb setup-arm64
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'DATA=DIR   where `make run` keeps its data (now $(DATA))'
-	@echo 'ARGS="…"   more arguments: of `drystone up` (run), of cargo nextest (test, soak), of cargo bench (bench)'
+	@echo 'ARGS="…"   more arguments: of `drystone up` (run), of cargo nextest (test, soak), of sim (sim), of cargo bench (bench)'
 
 run: build ## install what is missing, build, and start a whole Drystone on this machine
 	@mkdir -p '$(DATA)'
@@ -37,6 +37,9 @@ build-tests:
 
 soak: setup-test build-tests ## run the heavy tests with heavier figures, one at a time, output shown
 	@DRYSTONE_SOAK=1 $(ENV) cargo nextest run $(NEXTEST_FLAGS) --profile soak $(ARGS)
+
+sim: build ## simulate a year of 2000 volunteers' computers (ARGS=--help: what else there is)
+	@exec $(ENV) sh -c 'exec "$$DRYSTONE_BIN_DIR/sim" "$$@"' sim $(ARGS)
 
 bench: build ## run the micro-benchmarks, then load a gateway with six nodes (LOAD="…": more for bench/s3load.py)
 	@$(ENV) cargo bench --profile release --ignore-rust-version --workspace --benches $(ARGS)

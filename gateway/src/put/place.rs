@@ -156,7 +156,7 @@ impl Placer {
     fn fit(&self, geometry: GeometryName) -> Fit {
         let now = self.clock.now();
         let row = geometry.geometry();
-        let least = row.open_members().min(row.w);
+        let least = members_wanted(&row);
         let mut fit = Fit::default();
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         for placed in open.get(&geometry).map_or(&[][..], Vec::as_slice) {
@@ -175,13 +175,7 @@ impl Placer {
 
     /// How many open groups the nodes that are online deserve.
     fn wanted(&self, geometry: GeometryName) -> usize {
-        let n = geometry.geometry().n;
-        let usable = self.usable().len();
-        if usable <= n {
-            1
-        } else {
-            (GROUPS_PER_SLOT_SET * usable.div_ceil(n)).min(OPEN_GROUPS_MAX)
-        }
+        groups_wanted(&geometry.geometry(), self.usable().len())
     }
 
     fn usable(&self) -> Vec<Arc<Member>> {
@@ -276,6 +270,22 @@ impl Placer {
             chances: self.nodes.chances(id),
         }
     }
+}
+
+/// How many open groups so many nodes that could take a shard deserve.
+#[must_use]
+pub fn groups_wanted(geometry: &Geometry, usable: usize) -> usize {
+    if usable <= geometry.n {
+        1
+    } else {
+        (GROUPS_PER_SLOT_SET * usable.div_ceil(geometry.n)).min(OPEN_GROUPS_MAX)
+    }
+}
+
+/// How many members of a group must be able to take a shard, for the group to take a segment.
+#[must_use]
+pub fn members_wanted(geometry: &Geometry) -> usize {
+    geometry.open_members().min(geometry.w)
 }
 
 /// Whether a member may be given a shard of such a group: on one machine also if it is suspended.
