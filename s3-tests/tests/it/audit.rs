@@ -159,6 +159,15 @@ async fn a_node_that_reports_its_own_rot_is_repaired_and_not_punished() {
         if node["owned_up"].as_u64() > Some(0) { Ok(()) } else { Err(node.to_string()) }
     };
     cluster.eventually("it owns up to what it lost", PATIENCE, owned_up).await;
+    // Each shard it has must have been asked for, or it may not know yet that it has lost that one, too: a hundred draws pass over one of six with a
+    // chance of less than one in a million.
+    let audits = |node: &Value| node["audits"].as_u64().expect("a count");
+    let before = audits(&node(&cluster, "node-3"));
+    let asked_for_all = || {
+        let now = audits(&node(&cluster, "node-3"));
+        if now >= before + 100 { Ok(()) } else { Err(format!("{now} after {before}")) }
+    };
+    cluster.eventually("all that it holds was asked for", PATIENCE, asked_for_all).await;
     cluster.whole(PATIENCE).await;
     let refilled = || {
         let used = cluster.used_by(3);
