@@ -81,9 +81,14 @@ async fn a_node_behind_a_router_far_away_on_a_lossy_line_does_its_share() {
         s3.put_content(&format!("/far/{index}"), Content::new(index, len)).await.unwrap();
     }
     world.cluster.whole(Duration::from_secs(scaled(60, 300))).await;
-    let status = world.cluster.node_status(&world.cluster.dir().join("home")).unwrap();
-    let held = status["store"]["live_bytes"].as_u64().unwrap();
-    assert!(held >= 3 * len / 4, "the home holds its shards: {held}");
+    // A group that was formed before the home was there gets it as its sixth, and repair fills that slot.
+    let holds_its_shards = || {
+        let status = world.cluster.node_status(&world.cluster.dir().join("home")).unwrap();
+        let held = status["store"]["live_bytes"].as_u64().unwrap();
+        if held >= 3 * len / 4 { Ok(()) } else { Err(format!("{held} bytes")) }
+    };
+    let patience = Duration::from_secs(scaled(60, 300));
+    world.cluster.eventually("the home holds its shards", patience, holds_its_shards).await;
     for index in 0..3 {
         s3.check_content(&format!("/far/{index}"), Content::new(index, len)).await.unwrap();
     }

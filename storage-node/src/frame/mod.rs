@@ -65,6 +65,8 @@ const RETRY_MAX: Duration = Duration::from_secs(300);
 const GOODBYE_AFTER: Duration = Duration::from_secs(300);
 /// What an idle node takes of its memory limit; the rest is for shards on their way.
 const IDLE_MEMORY: u64 = 64 * MIB;
+/// One part in so many of a day's bytes is kept back: retransmissions and acknowledgements are charged by rule, and lie up to a fiftieth above it.
+const TODAY_KEPT: u64 = 25;
 /// Hundredths of the memory limit above which nothing new is taken.
 const MEMORY_TIGHT: u64 = 90;
 /// How often the month's count is written down while it has no limit.
@@ -285,8 +287,9 @@ impl Frame {
             let whole = state.ledger.month.today_limit(limit.0, &calendar);
             (whole.saturating_sub(state.ledger.month.today_used()), whole)
         });
-        // The last hundredth of a day is for keeping in touch.
-        let today_left = today.map(|(left, whole)| if left <= whole / 100 { 0 } else { left });
+        // The rest of a day is for keeping in touch, and for what the line carries beyond what is counted.
+        let today_left =
+            today.map(|(left, whole)| if left <= whole / TODAY_KEPT { 0 } else { left });
         let own_process = self.own_process;
         let seen = Seen { now, zone: &state.zone, machine, calendar, today_left, own_process };
         state.decision = decide(&state.lent.frame, &seen);
