@@ -66,7 +66,7 @@ const GOODBYE_AFTER: Duration = Duration::from_secs(300);
 /// What an idle node takes of its memory limit; the rest is for shards on their way.
 const IDLE_MEMORY: u64 = 64 * MIB;
 /// One part in so many of a day's bytes is kept back: retransmissions and acknowledgements are charged by rule, and lie up to a fiftieth above it.
-const TODAY_KEPT: u64 = 25;
+const TODAY_KEPT: u64 = 33;
 /// Hundredths of the memory limit above which nothing new is taken.
 const MEMORY_TIGHT: u64 = 90;
 /// How often the month's count is written down while it has no limit.
