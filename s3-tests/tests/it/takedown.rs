@@ -40,30 +40,30 @@ async fn expect_gone(request: Request) {
 async fn what_is_taken_down_is_read_and_listed_by_nobody_until_it_is_lifted() {
     let cluster = Options::new().up().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
-    for (seed, path) in ["/b/a", "/b/ab", "/b/dir/x", "/b/dir/y"].into_iter().enumerate() {
+    s3.make_bucket("bkt").await;
+    for (seed, path) in ["/bkt/a", "/bkt/ab", "/bkt/dir/x", "/bkt/dir/y"].into_iter().enumerate() {
         s3.put_content(path, Content::new(seed as u64, 100_000)).await.expect("stored");
     }
-    let object = ["--object", "s3://b/a", "--reason", "order 7"];
+    let object = ["--object", "s3://bkt/a", "--reason", "order 7"];
     assert_eq!(takedown(&cluster, &[&["add"][..], &object].concat()), 1);
     assert_eq!(takedown(&cluster, &[&["add"][..], &object].concat()), 0);
 
-    expect_gone(s3.get("/b/a")).await;
-    expect_gone(s3.get("/b/a").header("range", "bytes=5-9")).await;
-    assert_eq!(s3.head("/b/a").send().await.status, 451);
-    expect_gone(s3.put("/b/copy").header("x-amz-copy-source", "/b/a")).await;
-    let rename = s3.put("/b/moved").query("renameObject", "");
+    expect_gone(s3.get("/bkt/a")).await;
+    expect_gone(s3.get("/bkt/a").header("range", "bytes=5-9")).await;
+    assert_eq!(s3.head("/bkt/a").send().await.status, 451);
+    expect_gone(s3.put("/bkt/copy").header("x-amz-copy-source", "/bkt/a")).await;
+    let rename = s3.put("/bkt/moved").query("renameObject", "");
     expect_gone(rename.header("x-amz-rename-source", "a")).await;
-    expect_gone(s3.put("/b/a").header("x-amz-write-offset-bytes", "100000").body("more")).await;
+    expect_gone(s3.put("/bkt/a").header("x-amz-write-offset-bytes", "100000").body("more")).await;
     // Who may not read it learns nothing.
-    s3.get("/b/a").anonymous().send().await.expect_error(403, "AccessDenied").await;
-    assert_eq!(s3.keys("b").await, ["ab", "dir/x", "dir/y"]);
+    s3.get("/bkt/a").anonymous().send().await.expect_error(403, "AccessDenied").await;
+    assert_eq!(s3.keys("bkt").await, ["ab", "dir/x", "dir/y"]);
     assert_eq!(versions(&s3, "/b").await, ["ab", "dir/x", "dir/y"]);
-    s3.check_content("/b/ab", Content::new(1, 100_000)).await.expect("another key");
+    s3.check_content("/bkt/ab", Content::new(1, 100_000)).await.expect("another key");
 
-    let prefix = ["--prefix", "s3://b/dir/", "--reason", "order 8"];
+    let prefix = ["--prefix", "s3://bkt/dir/", "--reason", "order 8"];
     assert_eq!(takedown(&cluster, &[&["add"][..], &prefix].concat()), 1);
-    expect_gone(s3.get("/b/dir/y")).await;
+    expect_gone(s3.get("/bkt/dir/y")).await;
     let rolled = s3.get("/b").query("delimiter", "/").send().await.expect_status(200).await;
     assert_eq!(rolled.all("Key"), ["ab"]);
     assert!(!rolled.text.contains("dir/"), "{}", rolled.text);
@@ -78,16 +78,16 @@ async fn what_is_taken_down_is_read_and_listed_by_nobody_until_it_is_lifted() {
     assert_eq!(listed, wanted);
 
     // Deleting goes on, and a new object of the name is down as well.
-    s3.delete("/b/dir/y").send().await.expect_status(204).await;
-    s3.put("/b/dir/y").body("new").send().await.expect_status(200).await;
-    expect_gone(s3.get("/b/dir/y")).await;
+    s3.delete("/bkt/dir/y").send().await.expect_status(204).await;
+    s3.put("/bkt/dir/y").body("new").send().await.expect_status(200).await;
+    expect_gone(s3.get("/bkt/dir/y")).await;
 
     for what in [object, prefix] {
         assert_eq!(takedown(&cluster, &[&["remove"][..], &what].concat()), 1);
     }
-    s3.check_content("/b/a", Content::new(0, 100_000)).await.expect("as it was");
-    s3.check_content("/b/dir/x", Content::new(2, 100_000)).await.expect("as it was");
-    assert_eq!(s3.keys("b").await, ["a", "ab", "dir/x", "dir/y"]);
+    s3.check_content("/bkt/a", Content::new(0, 100_000)).await.expect("as it was");
+    s3.check_content("/bkt/dir/x", Content::new(2, 100_000)).await.expect("as it was");
+    assert_eq!(s3.keys("bkt").await, ["a", "ab", "dir/x", "dir/y"]);
     let log = log(&cluster).await;
     let actions: Vec<_> = log.iter().map(|row| (&row["action"], &row["reason"])).collect();
     let (down, lift) = (Value::from("take-down"), Value::from("lift"));
@@ -153,14 +153,14 @@ async fn a_content_on_a_list_is_down_in_every_bucket() {
 async fn a_takedown_cuts_the_reads_that_run() {
     let cluster = Options::new().up().await;
     let s3 = cluster.client();
-    s3.make_bucket("b").await;
+    s3.make_bucket("bkt").await;
     let content = Content::new(3, 128 << 20);
-    s3.put_content("/b/long", content).await.expect("stored");
-    let answer = s3.get("/b/long").send().await;
+    s3.put_content("/bkt/long", content).await.expect("stored");
+    let answer = s3.get("/bkt/long").send().await;
     assert_eq!(answer.status, 200);
     let mut pieces = std::pin::pin!(answer.pieces());
     let mut got = pieces.next().await.expect("a piece").expect("bytes").len();
-    takedown(&cluster, &["add", "--object", "s3://b/long", "--reason", "order 9"]);
+    takedown(&cluster, &["add", "--object", "s3://bkt/long", "--reason", "order 9"]);
     // Longer than the gateway believes what it looked up.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let cut = loop {
