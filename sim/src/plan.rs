@@ -167,9 +167,12 @@ impl Plan {
         if !(0.05..=0.99).contains(&self.availability) {
             return Err("--availability is a share between 0.05 and 0.99".to_owned());
         }
-        let shares = [self.leave_per_week, self.polite, self.liars, self.rot_per_year];
+        let shares = [self.leave_per_week, self.polite, self.liars];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
             return Err("shares are between 0 and 1".to_owned());
+        }
+        if !(0.0..=1000.0).contains(&self.rot_per_year) {
+            return Err("--rot-per-year is a number of times between 0 and 1000".to_owned());
         }
         if self.days == 0 || self.fill_days == 0 || self.segments == 0 || self.segment_bytes == 0 {
             return Err("there must be days, segments, and bytes in them".to_owned());
