@@ -48,7 +48,7 @@ pub struct Plan {
     /// Share of the computers that throw away part of what they acknowledge.
     #[arg(long, default_value_t = 0.01)]
     pub liars: f64,
-    /// Share of the disks that lose a hundredth of their shards in a year; a quarter as many lose everything.
+    /// How often a year a disk loses a hundredth of its shards; a quarter as often it loses everything.
     #[arg(long, default_value_t = 0.04)]
     pub rot_per_year: f64,
     /// What happens beside everyday life.
