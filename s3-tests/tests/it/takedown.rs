@@ -58,13 +58,13 @@ async fn what_is_taken_down_is_read_and_listed_by_nobody_until_it_is_lifted() {
     // Who may not read it learns nothing.
     s3.get("/bkt/a").anonymous().send().await.expect_error(403, "AccessDenied").await;
     assert_eq!(s3.keys("bkt").await, ["ab", "dir/x", "dir/y"]);
-    assert_eq!(versions(&s3, "/b").await, ["ab", "dir/x", "dir/y"]);
+    assert_eq!(versions(&s3, "/bkt").await, ["ab", "dir/x", "dir/y"]);
     s3.check_content("/bkt/ab", Content::new(1, 100_000)).await.expect("another key");
 
     let prefix = ["--prefix", "s3://bkt/dir/", "--reason", "order 8"];
     assert_eq!(takedown(&cluster, &[&["add"][..], &prefix].concat()), 1);
     expect_gone(s3.get("/bkt/dir/y")).await;
-    let rolled = s3.get("/b").query("delimiter", "/").send().await.expect_status(200).await;
+    let rolled = s3.get("/bkt").query("delimiter", "/").send().await.expect_status(200).await;
     assert_eq!(rolled.all("Key"), ["ab"]);
     assert!(!rolled.text.contains("dir/"), "{}", rolled.text);
     let listed = cluster.admin_json(&["takedown", "list"]);
